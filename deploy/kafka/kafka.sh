@@ -90,13 +90,8 @@ fetch_jars() {
 }
 
 # ── the process ─────────────────────────────────────────────────────────────────────────────────
-# The pid of this DIR's broker if it runs. A pid that was since given to another program does not count.
-running_pid() {
-  local pid
-  pid=$(cat "$DATA/kafka.pid" 2>/dev/null) || return 1
-  alive "$pid" && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "kafka.Kafka $DATA/server.properties" || return 1
-  echo "$pid"
-}
+# The pid of this DIR's broker if it runs.
+running_pid() { server_pid "$DATA/kafka.pid" "kafka.Kafka $DATA/server.properties"; }
 
 # True when the broker answers a Metadata request and counts itself in: an open port alone says nothing, for
 # connections are accepted long before requests are.
@@ -170,9 +165,7 @@ stop() {
 kill_hard() {
   local pid
   pid=$(running_pid) || return 0
-  kill -9 "$pid"
-  # The port is free, and the data folder unlocked, only once the process is really gone.
-  while alive "$pid"; do sleep 0.02; done
+  kill_pid "$pid"
   rm -f "$DATA/kafka.pid"
 }
 

@@ -72,6 +72,21 @@ alive() { [[ -n ${1:-} ]] && kill -0 "$1" 2>/dev/null && ! _is_zombie "$1"; }
 
 _is_zombie() { [[ $(ps -o stat= -p "$1" 2>/dev/null) == Z* ]]; }
 
+# server_pid FILE WORDS: the pid in FILE if that process lives and has WORDS in its command line: a pid that was since
+# given to another program does not count.
+server_pid() {
+  local pid
+  pid=$(cat "$1" 2>/dev/null) || return 1
+  alive "$pid" && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$2" || return 1
+  echo "$pid"
+}
+
+# kill_pid PID: kill -9, and waits until the process is really gone: only then its port and its locks are free.
+kill_pid() {
+  kill -9 "$1" 2>/dev/null || return 0
+  while alive "$1"; do sleep 0.02; done
+}
+
 # stop_pid PID [SECONDS]: asks with TERM, waits so long (10 s), then kills.
 stop_pid() {
   local pid=$1 patience=${2:-10} i
@@ -82,7 +97,7 @@ stop_pid() {
     sleep 0.1
   done
   warn "process $pid did not stop within $patience s of SIGTERM: killed"
-  kill -9 "$pid" 2>/dev/null || true
+  kill_pid "$pid"
 }
 
 # wait_until SECONDS PID COMMAND…: true as soon as COMMAND is; false when the time or the process PID ends.

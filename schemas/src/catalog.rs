@@ -1,0 +1,107 @@
+//! Every schema this release knows, each version with its own id for ever.
+//!
+//! An id is never reused and the text behind it never changes: changelogs and topics hold it for years. Ids of a
+//! version live here even when a registry is used, because data written without one stays readable.
+//!
+//! | ids | for |
+//! |---|---|
+//! | 1..1000 | shared public records (payment) |
+//! | 1000.. by thousand | public records of fashion-store, gdmarket, taxi, ebook-rental |
+//! | 1,000,000,000 up, by the same thousands | internal topics (…000 to …499) and stored state (…500 to …999) |
+
+/// First id of internal and stored schemas, far above what any registry hands out.
+pub const RESERVED_FROM: u32 = 1_000_000_000;
+
+/// Who reads what is written with a schema; decides where its id comes from and how freely it may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Read or written by others: id from the registry when there is one; new versions are BACKWARD compatible.
+    Public,
+    /// Between our own processors: id always from here; FULL compatible, so that a release can be taken back.
+    Internal,
+    /// In state stores and their changelogs: id always from here; FULL compatible.
+    Stored,
+}
+
+/// One version of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The id this version is framed with where no registry gives one.
+    pub id: u32,
+    /// The schema's text as released.
+    pub json: &'static str,
+}
+
+/// One record and all its versions, oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Full Avro name, as [`AvroRecord::NAME`](crate::AvroRecord::NAME).
+    pub name: &'static str,
+    /// Path of the `.avsc` under `avro/`, without its ending; releases are `history/<path>.v<n>.avsc`.
+    pub path: &'static str,
+    /// Who reads it.
+    pub scope: Scope,
+    /// Every released version; the last is current. Never empty.
+    pub versions: &'static [Version],
+}
+
+impl Entry {
+    /// The version that is written today.
+    pub fn current(&self) -> &Version {
+        self.versions
+            .last()
+            .expect("an entry has at least one version (a test checks every one)")
+    }
+}
+
+/// The entry of a record, by its full name.
+pub fn entry(name: &str) -> Option<&'static Entry> {
+    ENTRIES.iter().find(|entry| entry.name == name)
+}
+
+/// The entry and version that an id stands for.
+pub fn by_id(id: u32) -> Option<(&'static Entry, &'static Version)> {
+    ENTRIES.iter().find_map(|entry| {
+        entry
+            .versions
+            .iter()
+            .find(|v| v.id == id)
+            .map(|version| (entry, version))
+    })
+}
+
+/// `name, path, scope, [version => id, …]`: the texts are the released copies under `avro/history`.
+macro_rules! entries {
+    ( $( $name:literal, $path:literal, $scope:ident, [ $( $version:literal => $id:literal ),+ ]; )+ ) => {
+        /// All records.
+        pub const ENTRIES: &[Entry] = &[ $(
+            Entry {
+                name: $name,
+                path: $path,
+                scope: Scope::$scope,
+                versions: &[ $(
+                    Version {
+                        id: $id,
+                        json: include_str!(concat!(
+                            env!("CARGO_MANIFEST_DIR"), "/avro/history/", $path, ".v", $version, ".avsc"
+                        )),
+                    },
+                )+ ],
+            },
+        )+ ];
+    };
+}
+
+entries! {
+    "orderflow.common.PaymentRequest", "common/PaymentRequest", Public, [1 => 1];
+    "orderflow.common.PaymentResult", "common/PaymentResult", Public, [1 => 2];
+
+    "orderflow.fashion.ProductCommand", "fashion-store/ProductCommand", Public, [1 => 1_000];
+    "orderflow.fashion.OrderCommand", "fashion-store/OrderCommand", Public, [1 => 1_001];
+    "orderflow.fashion.DeliveryEvent", "fashion-store/DeliveryEvent", Public, [1 => 1_002];
+    "orderflow.fashion.OrderCancelled", "fashion-store/OrderCancelled", Public, [1 => 1_003];
+    "orderflow.fashion.OrderStatus", "fashion-store/OrderStatus", Public, [1 => 1_004];
+    "orderflow.fashion.StockRequest", "fashion-store/StockRequest", Internal, [1 => 1_000_001_000];
+    "orderflow.fashion.StockResult", "fashion-store/StockResult", Internal, [1 => 1_000_001_001];
+    "orderflow.fashion.DeliveryRequest", "fashion-store/DeliveryRequest", Internal, [1 => 1_000_001_002];
+}

@@ -1,0 +1,474 @@
+//! The entries of one store in an overlay: a slab of slots, found by hash, with an undo log.
+
+use std::hash::BuildHasher;
+use std::ops;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::{Batch, Partition, Range, StoreId};
+
+/// Bytes an entry or an expiration costs beside its key and value: its slot and its places in index, list and clock.
+const OVERHEAD_BYTES: usize = size_of::<Slot>() + 32;
+
+/// Buffers above this capacity are not kept by a free slot for its next entry.
+const SPARE_BUFFER_BYTES_MAX: usize = 4096;
+
+/// So many new dirty entries are put into the sorted list one by one; more are sorted and merged at once.
+const INSERT_SORTED_MAX: usize = 8;
+
+/// What an entry counts for in `dirty_bytes` and `clean_bytes`.
+pub(super) fn cost(key_len: usize, value_len: usize) -> usize {
+    key_len + value_len + OVERHEAD_BYTES
+}
+
+/// What the overlay knows of a key.
+pub(super) enum Lookup {
+    /// It is in this slot, with or without a value.
+    Found(u32),
+    /// It was expired in this transaction.
+    Expired,
+    /// Nothing; the backend knows.
+    Unknown { hash: u64 },
+}
+
+pub(super) struct Store {
+    id: StoreId,
+    hasher: DefaultHashBuilder,
+    index: HashTable<u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Dirty slots in the order of their first change.
+    dirty: Vec<u32>,
+    /// The first `sorted.len()` slots of `dirty`, in key order.
+    sorted: Vec<u32>,
+    expirations: Vec<Expiration>,
+    /// Counts changes and expirations: which of two came later.
+    sequence: u64,
+    undo: UndoLog,
+    dirty_bytes: usize,
+    clean_bytes: usize,
+}
+
+#[derive(Default)]
+struct Slot {
+    hash: u64,
+    /// When it last changed; 0 in a clean slot. Hidden by every expiration of its key with a larger number.
+    sequence: u64,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    present: bool,
+    state: State,
+    /// Read since the clock last passed.
+    referenced: bool,
+    /// Has a place in the clock. Belongs to the slot, not to the entry: a freed slot keeps its place.
+    in_clock: bool,
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Free,
+    Clean,
+    Dirty,
+}
+
+/// Keys in `[from, to)` that last changed before `sequence` are gone.
+#[derive(Clone)]
+struct Expiration {
+    sequence: u64,
+    from: Vec<u8>,
+    to: Vec<u8>,
+}
+
+/// How things were at the savepoint, where they have changed since.
+#[derive(Default)]
+struct UndoLog {
+    sequence: u64,
+    dirty_len: usize,
+    entries: Vec<Undo>,
+    /// The values of `entries`.
+    bytes: Vec<u8>,
+    expirations: Option<Vec<Expiration>>,
+}
+
+struct Undo {
+    slot: u32,
+    before: Before,
+}
+
+enum Before {
+    /// The overlay did not know the key.
+    Unknown,
+    Entry { state: State, present: bool, sequence: u64, value: ops::Range<usize> },
+}
+
+impl Store {
+    pub(super) fn new(id: StoreId) -> Self {
+        Store {
+            id,
+            hasher: DefaultHashBuilder::default(),
+            index: HashTable::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            sorted: Vec::new(),
+            expirations: Vec::new(),
+            sequence: 0,
+            undo: UndoLog::default(),
+            dirty_bytes: 0,
+            clean_bytes: 0,
+        }
+    }
+
+    pub(super) fn id(&self) -> StoreId {
+        self.id
+    }
+
+    pub(super) fn dirty_bytes(&self) -> usize {
+        self.dirty_bytes
+    }
+
+    pub(super) fn clean_bytes(&self) -> usize {
+        self.clean_bytes
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty() || !self.expirations.is_empty()
+    }
+
+    pub(super) fn has_expirations(&self) -> bool {
+        !self.expirations.is_empty()
+    }
+
+    pub(super) fn lookup(&mut self, key: &[u8]) -> Lookup {
+        let hash = self.hasher.hash_one(key);
+        let found = self.find(hash, key);
+        if !self.expirations.is_empty() {
+            let gone = found.map_or_else(|| self.is_expired(key), |slot| self.is_hidden(slot));
+            if gone {
+                return Lookup::Expired;
+            }
+        }
+        match found {
+            Some(slot) => {
+                self.slot_mut(slot).referenced = true;
+                Lookup::Found(slot)
+            }
+            None => Lookup::Unknown { hash },
+        }
+    }
+
+    /// The key of a used slot.
+    pub(super) fn key(&self, slot: u32) -> &[u8] {
+        &self.slot(slot).key
+    }
+
+    /// The value of a slot as reads see it.
+    pub(super) fn value(&self, slot: u32) -> Option<&[u8]> {
+        let found = self.slot(slot);
+        (found.present && !self.is_hidden(slot)).then_some(&found.value)
+    }
+
+    /// Whether a key that is not dirty was expired in this transaction.
+    pub(super) fn is_expired(&self, key: &[u8]) -> bool {
+        self.expirations.iter().any(|expiration| expiration.covers(key))
+    }
+
+    fn is_hidden(&self, slot: u32) -> bool {
+        let slot = self.slot(slot);
+        self.expirations.iter().any(|expiration| slot.sequence < expiration.sequence && expiration.covers(&slot.key))
+    }
+
+    /// Keeps what the backend answered for a key that was looked up before and not known. `clean` is told the slot to
+    /// put into the clock.
+    pub(super) fn insert_clean(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>, clean: &mut dyn FnMut(u32)) {
+        let slot = self.occupy(hash, key, State::Clean);
+        self.set_value(slot, value);
+        self.clean_bytes += self.slot(slot).cost();
+        self.enter_clock(slot, clean);
+    }
+
+    /// Sets or removes a key.
+    pub(super) fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
+        self.sequence += 1;
+        let hash = self.hasher.hash_one(key);
+        let slot = match self.find(hash, key) {
+            Some(slot) => {
+                self.remember(slot);
+                let cost = self.slot(slot).cost();
+                if self.slot(slot).state == State::Clean {
+                    self.clean_bytes -= cost;
+                    self.dirty.push(slot);
+                } else {
+                    self.dirty_bytes -= cost;
+                }
+                slot
+            }
+            None => {
+                let slot = self.occupy(hash, key, State::Dirty);
+                self.undo.entries.push(Undo { slot, before: Before::Unknown });
+                self.dirty.push(slot);
+                slot
+            }
+        };
+        self.set_value(slot, value);
+        let sequence = self.sequence;
+        let changed = self.slot_mut(slot);
+        changed.sequence = sequence;
+        changed.state = State::Dirty;
+        self.dirty_bytes += self.slot(slot).cost();
+    }
+
+    /// Removes all keys in `[from, to)`.
+    pub(super) fn expire(&mut self, from: &[u8], to: &[u8]) {
+        if from >= to {
+            return;
+        }
+        self.sequence += 1;
+        self.undo.expirations.get_or_insert_with(|| self.expirations.clone());
+        // An earlier range inside the new one says nothing more. A bound that only grows leaves one range.
+        self.expirations.retain(|earlier| {
+            let inside = from <= &earlier.from[..] && &earlier.to[..] <= to;
+            self.dirty_bytes -= if inside { earlier.cost() } else { 0 };
+            !inside
+        });
+        let expiration = Expiration { sequence: self.sequence, from: from.to_vec(), to: to.to_vec() };
+        self.dirty_bytes += expiration.cost();
+        self.expirations.push(expiration);
+    }
+
+    /// Brings `sorted` up to date.
+    pub(super) fn sort_dirty(&mut self) {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        let new = self.dirty.get(sorted.len()..).unwrap_or_default();
+        if new.len() <= INSERT_SORTED_MAX {
+            for &slot in new {
+                let at = sorted.partition_point(|&other| self.key(other) < self.key(slot));
+                sorted.insert(at, slot);
+            }
+        } else {
+            // The sort finds the run that is sorted already, and merges.
+            sorted.extend_from_slice(new);
+            sorted.sort_by(|&a, &b| self.key(a).cmp(self.key(b)));
+        }
+        self.sorted = sorted;
+    }
+
+    /// The dirty slots of a range in key order; [`Store::sort_dirty`] comes first.
+    pub(super) fn dirty_in(&self, range: Range<'_>) -> &[u32] {
+        let from = self.sorted.partition_point(|&slot| range.is_below(self.key(slot)));
+        let to = self.sorted.partition_point(|&slot| !range.is_above(self.key(slot)));
+        self.sorted.get(from..to).unwrap_or_default()
+    }
+
+    pub(super) fn for_each_dirty(&self, f: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+        for &slot in &self.dirty {
+            f(self.key(slot), self.value(slot));
+        }
+    }
+
+    pub(super) fn append_to(&self, partition: Partition, batch: &mut Batch) {
+        for expiration in &self.expirations {
+            batch.delete_range(self.id, partition, &expiration.from, &expiration.to);
+        }
+        self.for_each_dirty(&mut |key, value| match value {
+            Some(value) => batch.put(self.id, partition, key, value),
+            None => batch.delete(self.id, partition, key),
+        });
+    }
+
+    /// Starts the undo log anew.
+    pub(super) fn savepoint(&mut self) {
+        self.undo.sequence = self.sequence;
+        self.undo.dirty_len = self.dirty.len();
+        self.undo.entries.clear();
+        self.undo.bytes.clear();
+        self.undo.expirations = None;
+    }
+
+    /// Goes back to the savepoint. `clean` is told the slots to put into the clock.
+    pub(super) fn rollback(&mut self, clean: &mut dyn FnMut(u32)) {
+        if let Some(before) = self.undo.expirations.take() {
+            self.dirty_bytes -= self.expirations.iter().map(Expiration::cost).sum::<usize>();
+            self.dirty_bytes += before.iter().map(Expiration::cost).sum::<usize>();
+            self.expirations = before;
+        }
+        let bytes = std::mem::take(&mut self.undo.bytes);
+        for Undo { slot, before } in std::mem::take(&mut self.undo.entries) {
+            self.dirty_bytes -= self.slot(slot).cost();
+            let Before::Entry { state, present, sequence, value } = before else {
+                self.release(slot);
+                continue;
+            };
+            let value = bytes.get(value).unwrap_or_default();
+            self.set_value(slot, present.then_some(value));
+            let changed = self.slot_mut(slot);
+            changed.state = state;
+            changed.sequence = sequence;
+            let cost = self.slot(slot).cost();
+            if state == State::Dirty {
+                self.dirty_bytes += cost;
+            } else {
+                self.clean_bytes += cost;
+                self.enter_clock(slot, clean);
+            }
+        }
+        self.dirty.truncate(self.undo.dirty_len);
+        if self.sorted.len() > self.dirty.len() {
+            self.sorted.clear();
+        }
+        self.undo.bytes = bytes;
+        self.savepoint();
+    }
+
+    /// Dirty entries become clean. `clean` is told the slots to put into the clock.
+    pub(super) fn committed(&mut self, clean: &mut dyn FnMut(u32)) {
+        if self.has_expirations() {
+            for slot in 0..self.slots.len() as u32 {
+                if self.slot(slot).state != State::Free && self.is_hidden(slot) {
+                    self.clean_bytes -= if self.slot(slot).state == State::Clean { self.slot(slot).cost() } else { 0 };
+                    self.release(slot);
+                }
+            }
+            self.expirations.clear();
+        }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for slot in dirty.drain(..) {
+            let changed = self.slot_mut(slot);
+            if changed.state == State::Dirty {
+                changed.state = State::Clean;
+                changed.sequence = 0;
+                self.clean_bytes += self.slot(slot).cost();
+                self.enter_clock(slot, clean);
+            }
+        }
+        self.dirty = dirty;
+        self.sorted.clear();
+        self.dirty_bytes = 0;
+        self.savepoint();
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.index.clear();
+        self.slots.clear();
+        self.free.clear();
+        self.dirty.clear();
+        self.sorted.clear();
+        self.expirations.clear();
+        self.dirty_bytes = 0;
+        self.clean_bytes = 0;
+        self.savepoint();
+    }
+
+    /// The clock has come to this slot: answers whether it stays there. A clean entry that was not read since the last
+    /// time is evicted; a dirty one comes back to the clock when it is committed.
+    pub(super) fn evict_or_keep(&mut self, slot: u32) -> bool {
+        let found = self.slot_mut(slot);
+        if found.state == State::Clean {
+            if std::mem::take(&mut found.referenced) {
+                return true;
+            }
+            self.clean_bytes -= self.slot(slot).cost();
+            self.release(slot);
+        }
+        self.slot_mut(slot).in_clock = false;
+        false
+    }
+
+    fn enter_clock(&mut self, slot: u32, clean: &mut dyn FnMut(u32)) {
+        if !std::mem::replace(&mut self.slot_mut(slot).in_clock, true) {
+            clean(slot);
+        }
+    }
+
+    /// Writes a slot's state into the undo log, if this is its first change since the savepoint.
+    fn remember(&mut self, slot: u32) {
+        let Some(found) = self.slots.get(slot as usize) else { return };
+        if found.state == State::Dirty && found.sequence > self.undo.sequence {
+            return;
+        }
+        let start = self.undo.bytes.len();
+        self.undo.bytes.extend_from_slice(&found.value);
+        let before = Before::Entry {
+            state: found.state,
+            present: found.present,
+            sequence: found.sequence,
+            value: start..self.undo.bytes.len(),
+        };
+        self.undo.entries.push(Undo { slot, before });
+    }
+
+    fn set_value(&mut self, slot: u32, value: Option<&[u8]>) {
+        let slot = self.slot_mut(slot);
+        slot.value.clear();
+        slot.value.extend_from_slice(value.unwrap_or_default());
+        slot.present = value.is_some();
+    }
+
+    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |&slot| self.key(slot) == key).copied()
+    }
+
+    /// Gives a key a slot, without value or cost yet.
+    fn occupy(&mut self, hash: u64, key: &[u8], state: State) -> u32 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            assert!(self.slots.len() < u32::MAX as usize, "an overlay of 2^32 entries");
+            self.slots.push(Slot::default());
+            (self.slots.len() - 1) as u32
+        });
+        let taken = self.slot_mut(slot);
+        taken.hash = hash;
+        taken.key.extend_from_slice(key);
+        taken.state = state;
+        taken.sequence = 0;
+        taken.referenced = false;
+        let slots = &self.slots;
+        self.index.insert_unique(hash, slot, |&other| slots.get(other as usize).map_or(0, |slot| slot.hash));
+        slot
+    }
+
+    /// Gives a slot back. Its cost has been taken off, and `dirty` is the caller's to correct.
+    fn release(&mut self, slot: u32) {
+        let hash = self.slot(slot).hash;
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        let freed = self.slot_mut(slot);
+        freed.state = State::Free;
+        freed.present = false;
+        for buffer in [&mut freed.key, &mut freed.value] {
+            buffer.clear();
+            if buffer.capacity() > SPARE_BUFFER_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        self.free.push(slot);
+    }
+
+    #[allow(clippy::indexing_slicing)] // slot numbers come from `index`, `dirty`, `undo` and the clock only
+    fn slot(&self, slot: u32) -> &Slot {
+        &self.slots[slot as usize]
+    }
+
+    #[allow(clippy::indexing_slicing)] // as above
+    fn slot_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.slots[slot as usize]
+    }
+}
+
+impl Slot {
+    fn cost(&self) -> usize {
+        cost(self.key.len(), self.value.len())
+    }
+}
+
+impl Expiration {
+    fn covers(&self, key: &[u8]) -> bool {
+        Range::half_open(&self.from, &self.to).contains(key)
+    }
+
+    fn cost(&self) -> usize {
+        cost(self.from.len(), self.to.len())
+    }
+}

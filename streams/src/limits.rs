@@ -1,0 +1,30 @@
+//! Every limit of the engine, with its unit and its reason. Those a user may want to move are also in [`crate::Config`].
+
+/// Records buffered per input partition before it is paused (Kafka Streams: `buffered.records.per.partition`).
+pub const BUFFERED_RECORDS_PER_PARTITION: usize = 1_000;
+
+/// Uncommitted bytes over all tasks of a worker that force a commit before the interval is over, so that memory and the
+/// size of a transaction stay bounded.
+pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
+
+/// Records one task may process before the next ready task gets its turn.
+pub const RECORDS_PER_ROUND: usize = 256;
+
+/// Records a worker processes before it polls, punctuates and looks at its commit interval again.
+pub const RECORDS_PER_TURN: usize = 4_096;
+
+/// Changelog records applied per restore step, so that a worker keeps polling (and its membership alive) while restoring.
+pub const RESTORE_RECORDS_PER_STEP: usize = 10_000;
+
+/// Bytes of one record's key and value together. Kafka's default `message.max.bytes` less room for the batch header.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
+
+/// Latest record timestamp that is taken: 9999-01-01, far enough for any real clock, near enough to catch a unit error
+/// (microseconds sent as milliseconds) before it moves stream time beyond recovery.
+pub const TIMESTAMP_MS_MAX: i64 = 253_370_764_800_000;
+
+/// Bytes of the metadata that may travel with a committed offset (Kafka: `offset.metadata.max.bytes`).
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
+
+/// Characters of a dead letter's reason header; the rest is cut.
+pub const REASON_CHARS_MAX: usize = 1_000;

@@ -1,0 +1,444 @@
+//! Puts a topology together. Handles carry key and value types, so a graph whose types do not fit does not compile.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use state::StoreKind;
+use thiserror::Error;
+
+use super::nodes::{Partitioner, TypedSink, TypedSource};
+use super::{Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole, Topology};
+use crate::processor::Processor;
+use crate::serde::Serde;
+use crate::store::{StoreHandle, StoreSpec};
+use crate::types::TopicIndex;
+
+/// The receiving end of a node that takes `K` and `V`.
+pub struct In<K, V> {
+    pub(crate) node: NodeId,
+    types: PhantomData<fn(&K, &V)>,
+}
+
+/// The sending end of a node that emits `K` and `V`.
+pub struct Out<K, V> {
+    pub(crate) node: NodeId,
+    types: PhantomData<fn(&K, &V)>,
+}
+
+impl<K, V> Clone for In<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for In<K, V> {}
+impl<K, V> Clone for Out<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Out<K, V> {}
+
+/// What becomes of a keyed record that sits on another partition than Kafka's default partitioner would have chosen
+/// (a producer with librdkafka's CRC32 default, say).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Misplaced {
+    /// It is taken where it is: the author partitions on purpose.
+    #[default]
+    Accept,
+    /// It is sent on to the right partition of the same topic, once, and counted.
+    Forward,
+    /// It is dead-lettered.
+    DeadLetter,
+}
+
+/// Options of a source.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SourceOptions {
+    /// Records on a wrong partition.
+    pub misplaced: Misplaced,
+}
+
+/// Why a topology cannot be built; each text says what to change.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BuildError {
+    /// Two nodes or two stores of one name.
+    #[error(
+        "the name '{0}' is used twice: every node and every store needs a name of its own, because state and metrics are kept under it"
+    )]
+    DuplicateName(String),
+    /// A node or store without a name.
+    #[error("a {0} has no name: name it, so that its state survives a change of the topology")]
+    Unnamed(&'static str),
+    /// A name with characters Kafka refuses in topics.
+    #[error("the name '{0}' may have letters, digits, '.', '_' and '-' only, at most 200: topics are named after it")]
+    BadName(String),
+    /// Two sources of one topic.
+    #[error("topic '{0}' is read by two sources: read it once and connect both processors below that source")]
+    TopicReadTwice(String),
+    /// A node that nothing reaches.
+    #[error("'{0}' has no parent: connect it below a source, or remove it")]
+    Unreachable(String),
+    /// A store that no processor uses.
+    #[error("store '{0}' is connected to no processor: connect it with connect_store, or remove it")]
+    UnusedStore(String),
+    /// The graph has a cycle.
+    #[error("'{0}' is its own ancestor: records would go round for ever; go through a topic instead")]
+    Cycle(String),
+    /// No source at all.
+    #[error("the topology has no source: it would never do anything")]
+    NoSource,
+    /// More than 65,535 of something.
+    #[error("too many {0}")]
+    TooMany(&'static str),
+}
+
+/// Collects nodes, stores and edges; [`TopologyBuilder::build`] checks them.
+pub struct TopologyBuilder {
+    application_id: Arc<str>,
+    nodes: Vec<Node>,
+    topics: Vec<TopicDef>,
+    stores: Vec<StoreDef>,
+    problems: Vec<BuildError>,
+}
+
+impl TopologyBuilder {
+    /// An empty topology of this `application.id`.
+    #[must_use]
+    pub fn new(application_id: &str) -> Self {
+        let mut builder = TopologyBuilder {
+            application_id: application_id.into(),
+            nodes: Vec::new(),
+            topics: Vec::new(),
+            stores: Vec::new(),
+            problems: Vec::new(),
+        };
+        builder.check_name("topology", application_id);
+        builder
+    }
+
+    /// The `application.id` given at the start.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        &self.application_id
+    }
+
+    fn check_name(&mut self, what: &'static str, name: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() {
+            self.problems.push(BuildError::Unnamed(what));
+        } else if name.len() > 200 || !name.chars().all(legal) {
+            self.problems.push(BuildError::BadName(name.into()));
+        }
+    }
+
+    fn intern(&mut self, name: &str, role: TopicRole, partitions: Option<u32>) -> TopicIndex {
+        let index = self.topics.iter().position(|t| &*t.name == name).unwrap_or_else(|| {
+            self.topics.push(TopicDef { name: name.into(), role, partitions });
+            self.topics.len() - 1
+        });
+        TopicIndex(u16::try_from(index).unwrap_or_else(|_| {
+            self.problems.push(BuildError::TooMany("topics"));
+            0
+        }))
+    }
+
+    fn add(&mut self, name: &str, kind: NodeKind, topics: Vec<TopicIndex>) -> NodeId {
+        self.check_name("node", name);
+        if self.nodes.iter().any(|n| &*n.name == name) {
+            self.problems.push(BuildError::DuplicateName(name.into()));
+        }
+        let id = u16::try_from(self.nodes.len()).unwrap_or_else(|_| {
+            self.problems.push(BuildError::TooMany("nodes"));
+            0
+        });
+        self.nodes.push(Node {
+            name: name.into(),
+            kind,
+            topics,
+            stores: Vec::new(),
+            children: SmallVec::new(),
+            named_children: SmallVec::new(),
+            parents: SmallVec::new(),
+            subtopology: 0,
+        });
+        NodeId(id)
+    }
+
+    /// Reads topics of one key and value type.
+    pub fn source<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topics: &[&str],
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+        options: SourceOptions,
+    ) -> Out<K, V> {
+        let topics = topics.iter().map(|t| self.intern(t, TopicRole::External, None)).collect();
+        let source = TypedSource { key: Arc::new(key), value: Arc::new(value), misplaced: options.misplaced };
+        let node = self.add(name, NodeKind::Source(Arc::new(source)), topics);
+        Out { node, types: PhantomData }
+    }
+
+    /// Adds a processor; connect its two ends with [`TopologyBuilder::connect`], its stores with
+    /// [`TopologyBuilder::connect_store`].
+    pub fn processor<P: Processor>(
+        &mut self,
+        name: &str,
+        processor: P,
+    ) -> (In<P::KeyIn, P::ValueIn>, Out<P::KeyOut, P::ValueOut>) {
+        let node = self.add(name, NodeKind::Processor(Arc::new(processor)), Vec::new());
+        (In { node, types: PhantomData }, Out { node, types: PhantomData })
+    }
+
+    /// Writes to a topic, partitioned by key as Kafka's default.
+    pub fn sink<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: &str,
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+    ) -> In<K, V> {
+        self.sink_partitioned_inner(name, topic, TopicRole::External, None, Arc::new(key), Arc::new(value), None)
+    }
+
+    /// Writes to a topic; `partitioner` gets key, value and partition count and answers with a partition below it.
+    pub fn sink_partitioned<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: &str,
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+        partitioner: impl Fn(Option<&K>, Option<&V>, u32) -> u32 + Send + Sync + 'static,
+    ) -> In<K, V> {
+        let partitioner: Arc<Partitioner<K, V>> = Arc::new(partitioner);
+        let (key, value) = (Arc::new(key), Arc::new(value));
+        self.sink_partitioned_inner(name, topic, TopicRole::External, None, key, value, Some(partitioner))
+    }
+
+    /// Sends records through a topic of the topology's own, `<application.id>-<name>-repartition`, so that what comes out
+    /// is partitioned by its key. Ends a sub-topology and starts the next.
+    pub fn repartition<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        key: impl Serde<K> + Clone,
+        value: impl Serde<V> + Clone,
+        partitions: Option<u32>,
+    ) -> (In<K, V>, Out<K, V>) {
+        let topic = format!("{}-{name}-repartition", self.application_id);
+        let input = self.sink_partitioned_inner(
+            &format!("{name}-sink"),
+            &topic,
+            TopicRole::Repartition,
+            partitions,
+            Arc::new(key.clone()),
+            Arc::new(value.clone()),
+            None,
+        );
+        let out = self.source(&format!("{name}-source"), &[&topic], key, value, SourceOptions::default());
+        (input, out)
+    }
+
+    fn sink_partitioned_inner<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: &str,
+        role: TopicRole,
+        partitions: Option<u32>,
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+        partitioner: Option<Arc<Partitioner<K, V>>>,
+    ) -> In<K, V> {
+        let topic = self.intern(topic, role, partitions);
+        let sink = TypedSink { topic, key, value, partitioner };
+        let node = self.add(name, NodeKind::Sink(Arc::new(sink)), vec![topic]);
+        In { node, types: PhantomData }
+    }
+
+    /// Adds a store and gives the handle processors read and write it with.
+    pub fn store<S: StoreSpec>(&mut self, name: &str, spec: S) -> S::Handle {
+        self.check_name("store", name);
+        if self.stores.iter().any(|s| &*s.name == name) {
+            self.problems.push(BuildError::DuplicateName(name.into()));
+        }
+        let options = spec.options();
+        let changelog = options.logged.then(|| {
+            let topic = format!("{}-{name}-changelog", self.application_id);
+            self.intern(&topic, TopicRole::Changelog, None)
+        });
+        let index = StoreIndex(u16::try_from(self.stores.len()).unwrap_or_else(|_| {
+            self.problems.push(BuildError::TooMany("stores"));
+            0
+        }));
+        self.stores.push(StoreDef {
+            name: name.into(),
+            kind: if options.in_memory { StoreKind::Memory } else { StoreKind::Persistent },
+            changelog,
+            shape: spec.shape(),
+            show: options.show.clone(),
+            subtopology: 0,
+        });
+        spec.handle(index, name.into())
+    }
+
+    /// Records forwarded by `from` reach `to`.
+    pub fn connect<K, V>(&mut self, from: Out<K, V>, to: In<K, V>) {
+        self.edge(from.node, to.node, false);
+    }
+
+    /// `to` can be reached from `from` with [`crate::Context::forward_to`], whatever types it takes.
+    pub fn connect_to<K, V, K2, V2>(&mut self, from: Out<K, V>, to: In<K2, V2>) {
+        self.edge(from.node, to.node, true);
+    }
+
+    fn edge(&mut self, from: NodeId, to: NodeId, named: bool) {
+        if let Some(node) = self.nodes.get_mut(from.0 as usize) {
+            let list = if named { &mut node.named_children } else { &mut node.children };
+            if !list.contains(&to) {
+                list.push(to);
+            }
+        }
+        if let Some(node) = self.nodes.get_mut(to.0 as usize)
+            && !node.parents.contains(&from)
+        {
+            node.parents.push(from);
+        }
+    }
+
+    /// Lets a processor use a store. Processors that share a store are in one sub-topology.
+    pub fn connect_store<K, V>(&mut self, processor: In<K, V>, store: &impl StoreHandle) {
+        if let Some(node) = self.nodes.get_mut(processor.node.0 as usize)
+            && !node.stores.contains(&store.index())
+        {
+            node.stores.push(store.index());
+        }
+    }
+
+    /// Checks the graph and splits it into sub-topologies.
+    ///
+    /// # Errors
+    /// The first [`BuildError`] found.
+    pub fn build(mut self) -> Result<Topology, BuildError> {
+        let dead_letters = format!("{}-dead-letters", self.application_id);
+        let dead_letters = self.intern(&dead_letters, TopicRole::DeadLetter, None);
+        if let Some(problem) = self.problems.into_iter().next() {
+            return Err(problem);
+        }
+        check_sources(&self.nodes, &self.topics)?;
+        check_reachable(&self.nodes)?;
+        check_acyclic(&self.nodes)?;
+        for (i, store) in self.stores.iter().enumerate() {
+            if !self.nodes.iter().any(|n| n.stores.iter().any(|s| s.0 as usize == i)) {
+                return Err(BuildError::UnusedStore(store.name.to_string()));
+            }
+        }
+        let subtopologies = split(&mut self.nodes, &mut self.stores);
+        Ok(Topology {
+            application_id: self.application_id,
+            nodes: self.nodes,
+            topics: self.topics,
+            stores: self.stores,
+            subtopologies,
+            dead_letters,
+        })
+    }
+}
+
+fn check_sources(nodes: &[Node], topics: &[TopicDef]) -> Result<(), BuildError> {
+    let mut seen = Vec::new();
+    let sources = nodes.iter().filter(|n| matches!(n.kind, NodeKind::Source(_)));
+    for topic in sources.flat_map(|n| &n.topics) {
+        if seen.contains(topic) {
+            let name = topics.get(topic.0 as usize).map_or("?", |t| &t.name);
+            return Err(BuildError::TopicReadTwice(name.into()));
+        }
+        seen.push(*topic);
+    }
+    if seen.is_empty() { Err(BuildError::NoSource) } else { Ok(()) }
+}
+
+fn check_reachable(nodes: &[Node]) -> Result<(), BuildError> {
+    match nodes.iter().find(|n| n.parents.is_empty() && !matches!(n.kind, NodeKind::Source(_))) {
+        Some(node) => Err(BuildError::Unreachable(node.name.to_string())),
+        None => Ok(()),
+    }
+}
+
+/// Kahn's algorithm: what cannot be ordered is on a cycle.
+fn check_acyclic(nodes: &[Node]) -> Result<(), BuildError> {
+    let mut waiting: Vec<usize> = nodes.iter().map(|n| n.parents.len()).collect();
+    let mut ready: Vec<usize> = (0..nodes.len()).filter(|&i| waiting.get(i) == Some(&0)).collect();
+    let mut ordered = 0;
+    while let Some(i) = ready.pop() {
+        ordered += 1;
+        let Some(node) = nodes.get(i) else { continue };
+        for child in node.children.iter().chain(&node.named_children).collect::<std::collections::BTreeSet<_>>() {
+            if let Some(w) = waiting.get_mut(child.0 as usize) {
+                *w -= 1;
+                if *w == 0 {
+                    ready.push(child.0 as usize);
+                }
+            }
+        }
+    }
+    if ordered == nodes.len() {
+        return Ok(());
+    }
+    let on_cycle = nodes.iter().zip(&waiting).find(|(_, w)| **w > 0).map_or("?", |(n, _)| &n.name);
+    Err(BuildError::Cycle(on_cycle.into()))
+}
+
+/// Nodes joined by edges or shared stores form one sub-topology; numbered by their first node, as Kafka Streams does.
+fn split(nodes: &mut [Node], stores: &mut [StoreDef]) -> Vec<SubTopology> {
+    let mut group: Vec<usize> = (0..nodes.len()).collect();
+    fn root(group: &[usize], mut i: usize) -> usize {
+        while let Some(&up) = group.get(i)
+            && up != i
+        {
+            i = up;
+        }
+        i
+    }
+    let mut first_user: BTreeMap<StoreIndex, usize> = BTreeMap::new();
+    let mut unions: Vec<(usize, usize)> = Vec::new();
+    for (i, node) in nodes.iter().enumerate() {
+        unions.extend(node.children.iter().chain(&node.named_children).map(|c| (i, c.0 as usize)));
+        for store in &node.stores {
+            unions.push((i, *first_user.entry(*store).or_insert(i)));
+        }
+    }
+    for (a, b) in unions {
+        let (a, b) = (root(&group, a), root(&group, b));
+        if let Some(slot) = group.get_mut(a.max(b)) {
+            *slot = a.min(b);
+        }
+    }
+    let mut numbers: BTreeMap<usize, u16> = BTreeMap::new();
+    let mut subtopologies: Vec<SubTopology> = Vec::new();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        let next = u16::try_from(numbers.len()).unwrap_or(u16::MAX);
+        let number = *numbers.entry(root(&group, i)).or_insert(next);
+        if number as usize == subtopologies.len() {
+            subtopologies.push(SubTopology::default());
+        }
+        node.subtopology = number;
+        let Some(sub) = subtopologies.get_mut(number as usize) else {
+            continue;
+        };
+        let id = NodeId(u16::try_from(i).unwrap_or(u16::MAX));
+        sub.nodes.push(id);
+        if matches!(node.kind, NodeKind::Source(_)) {
+            sub.sources.extend(node.topics.iter().map(|t| (*t, id)));
+        }
+        for store in &node.stores {
+            if !sub.stores.contains(store) {
+                sub.stores.push(*store);
+            }
+            if let Some(def) = stores.get_mut(store.0 as usize) {
+                def.subtopology = number;
+            }
+        }
+    }
+    subtopologies
+}

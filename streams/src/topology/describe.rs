@@ -1,0 +1,64 @@
+//! `describe()` in Kafka Streams' text format (KIP-120), so that existing viewers draw it, and the hash that tells two
+//! topologies apart.
+
+use std::fmt::Write as _;
+
+use super::{Node, NodeId, NodeKind, Topology};
+
+impl Topology {
+    /// The topology as text, byte for byte in Kafka Streams' format.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut out = String::from("Topologies:\n");
+        for (i, sub) in self.subtopologies.iter().enumerate() {
+            let _ = writeln!(out, "   Sub-topology: {i}");
+            for id in &sub.nodes {
+                self.describe_node(&mut out, self.node(*id));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    fn describe_node(&self, out: &mut String, node: &Node) {
+        let name = &node.name;
+        let topics: Vec<&str> = node.topics.iter().map(|t| self.topic_name(*t)).collect();
+        let _ = match &node.kind {
+            NodeKind::Source(_) => {
+                writeln!(out, "    Source: {name} (topics: [{}])", topics.join(", "))
+            }
+            NodeKind::Processor(_) => {
+                let mut stores: Vec<&str> =
+                    node.stores.iter().filter_map(|s| self.stores.get(s.0 as usize)).map(|s| &*s.name).collect();
+                stores.sort_unstable();
+                writeln!(out, "    Processor: {name} (stores: [{}])", stores.join(", "))
+            }
+            NodeKind::Sink(_) => writeln!(out, "    Sink: {name} (topic: {})", topics.join(", ")),
+        };
+        if !matches!(node.kind, NodeKind::Sink(_)) {
+            let children: Vec<NodeId> = node.children.iter().chain(&node.named_children).copied().collect();
+            let _ = writeln!(out, "      --> {}", self.names(&children));
+        }
+        if !matches!(node.kind, NodeKind::Source(_)) {
+            let _ = writeln!(out, "      <-- {}", self.names(&node.parents));
+        }
+    }
+
+    fn names(&self, ids: &[NodeId]) -> String {
+        let mut names: Vec<&str> = ids.iter().map(|id| &*self.node(*id).name).collect();
+        names.sort_unstable();
+        names.dedup();
+        if names.is_empty() { "none".into() } else { names.join(", ") }
+    }
+
+    /// A hash over everything that decides where state and records live: the description, and each store's shape, engine
+    /// and changelog. Two topologies of one hash can take over each other's state. FNV-1a, 64 bit.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        let mut text = self.describe();
+        for s in &self.stores {
+            let _ = write!(text, "{}/{}/{:?}/{};", s.name, s.shape, s.kind, s.changelog.is_some());
+        }
+        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+    }
+}

@@ -1,0 +1,207 @@
+//! The graph: sources, processors, sinks and stores, split into sub-topologies. Built once, immutable, shared by all tasks.
+
+mod builder;
+mod describe;
+mod nodes;
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use state::StoreKind;
+
+pub use builder::{BuildError, In, Misplaced, Out, SourceOptions, TopologyBuilder};
+pub(crate) use nodes::{SinkNode, SourceError, SourceNode, dead_letter_headers, right_partition};
+
+use crate::processor::ErasedProcessor;
+use crate::types::{TopicIndex, TopicPartition};
+
+/// Index of a node in its topology.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NodeId(pub(crate) u16);
+
+/// Index of a store in its topology.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct StoreIndex(pub(crate) u16);
+
+/// What a topic is to the topology.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum TopicRole {
+    /// Exists outside: read, written, or both.
+    External,
+    /// Written and read by this topology only; created with as many partitions as its sub-topology has.
+    Repartition,
+    /// Backs a store; compacted.
+    Changelog,
+    /// Takes what could not be processed.
+    DeadLetter,
+}
+
+/// A topic the topology reads or writes.
+#[derive(Clone, Debug)]
+pub struct TopicDef {
+    /// Full name.
+    pub name: Arc<str>,
+    /// What it is for.
+    pub role: TopicRole,
+    /// For a repartition topic: its partition count, where the author fixed one.
+    pub partitions: Option<u32>,
+}
+
+/// How an entry is shown as JSON text: from key bytes and payload bytes to a JSON value.
+pub type ShowJson = Arc<dyn Fn(&[u8], &[u8]) -> String + Send + Sync>;
+
+/// A state store.
+#[derive(Clone)]
+pub struct StoreDef {
+    /// Name, unique in the topology.
+    pub name: Arc<str>,
+    /// Engine.
+    pub kind: StoreKind,
+    /// Its changelog; `None` for a store that is not logged.
+    pub changelog: Option<TopicIndex>,
+    /// What the store is, in Kafka Streams' words: `key-value`, `window`, `session`, `versioned`, `timers`.
+    pub shape: &'static str,
+    /// How interactive queries show it.
+    pub show: Option<ShowJson>,
+    pub(crate) subtopology: u16,
+}
+
+pub(crate) enum NodeKind {
+    Source(Arc<dyn SourceNode>),
+    Processor(Arc<dyn ErasedProcessor>),
+    Sink(Arc<dyn SinkNode>),
+}
+
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: NodeKind,
+    /// Sources: their topics. Sinks: the topic.
+    pub(crate) topics: Vec<TopicIndex>,
+    pub(crate) stores: Vec<StoreIndex>,
+    pub(crate) children: SmallVec<[NodeId; 4]>,
+    /// Children reached only by [`crate::Context::forward_to`].
+    pub(crate) named_children: SmallVec<[NodeId; 4]>,
+    pub(crate) parents: SmallVec<[NodeId; 4]>,
+    pub(crate) subtopology: u16,
+}
+
+/// A connected part of the graph; its sources are co-partitioned and its tasks run independently of all others.
+#[derive(Clone, Debug, Default)]
+pub struct SubTopology {
+    pub(crate) nodes: Vec<NodeId>,
+    /// Source topics, in a fixed order: the task's inputs.
+    pub(crate) sources: Vec<(TopicIndex, NodeId)>,
+    /// Its stores; the position in this list is the slot in the task's overlay.
+    pub(crate) stores: Vec<StoreIndex>,
+}
+
+impl SubTopology {
+    /// The topics its tasks read.
+    pub fn source_topics(&self) -> impl Iterator<Item = TopicIndex> + '_ {
+        self.sources.iter().map(|(t, _)| *t)
+    }
+
+    /// Its stores.
+    #[must_use]
+    pub fn stores(&self) -> &[StoreIndex] {
+        &self.stores
+    }
+}
+
+/// A complete topology. Made by [`TopologyBuilder::build`].
+pub struct Topology {
+    pub(crate) application_id: Arc<str>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) topics: Vec<TopicDef>,
+    pub(crate) stores: Vec<StoreDef>,
+    pub(crate) subtopologies: Vec<SubTopology>,
+    pub(crate) dead_letters: TopicIndex,
+}
+
+impl Topology {
+    /// `application.id`: names the group, the changelogs and the state.
+    #[must_use]
+    pub fn application_id(&self) -> &str {
+        &self.application_id
+    }
+
+    /// All topics; [`TopicIndex`] points into this list.
+    #[must_use]
+    pub fn topics(&self) -> &[TopicDef] {
+        &self.topics
+    }
+
+    /// The name of a topic.
+    #[must_use]
+    pub fn topic_name(&self, topic: TopicIndex) -> &str {
+        self.topics.get(topic.0 as usize).map_or("?", |t| &t.name)
+    }
+
+    /// The index of a topic of this name.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<TopicIndex> {
+        self.topics.iter().position(|t| &*t.name == name).and_then(|i| u16::try_from(i).ok()).map(TopicIndex)
+    }
+
+    /// All stores; [`StoreIndex`] points into this list.
+    #[must_use]
+    pub fn stores(&self) -> &[StoreDef] {
+        &self.stores
+    }
+
+    /// A store by name.
+    #[must_use]
+    pub fn store(&self, name: &str) -> Option<(StoreIndex, &StoreDef)> {
+        let i = self.stores.iter().position(|s| &*s.name == name)?;
+        Some((StoreIndex(u16::try_from(i).ok()?), self.stores.get(i)?))
+    }
+
+    /// The sub-topologies, in the order of `describe()`.
+    #[must_use]
+    pub fn subtopologies(&self) -> &[SubTopology] {
+        &self.subtopologies
+    }
+
+    /// The sub-topology a store belongs to.
+    #[must_use]
+    pub fn subtopology_of_store(&self, store: StoreIndex) -> Option<u16> {
+        self.stores.get(store.0 as usize).map(|s| s.subtopology)
+    }
+
+    /// The sub-topology that reads a topic.
+    #[must_use]
+    pub fn subtopology_of_source(&self, topic: TopicIndex) -> Option<u16> {
+        let i = self.subtopologies.iter().position(|s| s.source_topics().any(|t| t == topic))?;
+        u16::try_from(i).ok()
+    }
+
+    /// Where records that cannot be processed go.
+    #[must_use]
+    pub fn dead_letter_topic(&self) -> TopicIndex {
+        self.dead_letters
+    }
+
+    /// Every source topic partition of a sub-topology's task.
+    pub(crate) fn inputs(&self, subtopology: u16, partition: u32) -> Vec<TopicPartition> {
+        self.subtopologies
+            .get(subtopology as usize)
+            .map(|s| s.source_topics().map(|topic| TopicPartition { topic, partition }).collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &Node {
+        // A NodeId is only ever made by this topology's builder.
+        #[expect(clippy::indexing_slicing, reason = "NodeIds are indices into this vector by construction")]
+        &self.nodes[id.0 as usize]
+    }
+
+    pub(crate) fn children(&self, id: NodeId) -> &[NodeId] {
+        &self.node(id).children
+    }
+}
+
+impl std::fmt::Debug for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.describe())
+    }
+}

@@ -1,0 +1,195 @@
+//! What queries read: committed state, committed positions, and which tasks are here in what condition.
+//!
+//! The backend only ever holds committed data, so a reader needs no coordination with the worker: it reads the backend and
+//! then, if it cares, the positions. Positions are published after the data they cover, never before.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, RwLock};
+
+use state::{Backend, Direction, Range, StoreId};
+
+use crate::serde::SerdeError;
+use crate::task::Counters;
+use crate::topology::{StoreDef, StoreIndex, Topology};
+use crate::types::{Offset, Partition, TaskId, Timestamp, TopicPartition};
+
+/// In what condition a task is on this instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Catching its stores up; `done` of `total` changelog offsets.
+    Restoring {
+        /// Offsets read.
+        done: i64,
+        /// Offsets to read.
+        total: i64,
+    },
+    /// Processing.
+    Running,
+    /// Standing still after a failure, with its reason.
+    Failed(String),
+}
+
+/// A task as seen from outside.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// Its condition.
+    pub phase: Phase,
+    /// Committed input positions: next offset by input.
+    pub positions: Vec<(TopicPartition, Offset)>,
+    /// Its counters as of the last commit.
+    pub counters: Counters,
+    /// Its stream time.
+    pub stream_time: Timestamp,
+    /// Wall-clock time of its last commit.
+    pub committed_at: Timestamp,
+}
+
+/// Told after every commit and every change of the assignment, from the worker's thread: must not block.
+pub trait Listener: Send + Sync {
+    /// Something published changed; positions and phases can be read now.
+    fn published(&self);
+}
+
+/// Shared between the workers of an application and everyone who reads.
+pub struct View {
+    topology: Arc<Topology>,
+    backend: Arc<dyn Backend>,
+    store_ids: Vec<StoreId>,
+    tasks: RwLock<BTreeMap<TaskId, TaskView>>,
+    listeners: RwLock<Vec<Arc<dyn Listener>>>,
+}
+
+impl View {
+    /// Opens the topology's stores in the backend, named `<application.id>/<store>`.
+    ///
+    /// # Errors
+    /// When the backend cannot open a store.
+    pub fn open(topology: Arc<Topology>, backend: Arc<dyn Backend>) -> Result<Arc<View>, state::Error> {
+        let app = topology.application_id();
+        let store_ids = topology
+            .stores()
+            .iter()
+            .map(|s| backend.open_store(&format!("{app}/{}", s.name), s.kind))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Arc::new(View { topology, backend, store_ids, tasks: RwLock::default(), listeners: RwLock::default() }))
+    }
+
+    /// The topology.
+    #[must_use]
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The backend.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The backend's ids of the topology's stores, by [`StoreIndex`].
+    #[must_use]
+    pub fn store_ids(&self) -> &[StoreId] {
+        &self.store_ids
+    }
+
+    /// A store and its definition by name.
+    #[must_use]
+    pub fn store(&self, name: &str) -> Option<(StoreIndex, &StoreDef)> {
+        self.topology.store(name)
+    }
+
+    /// The committed entry of a key: payload and timestamp.
+    ///
+    /// # Errors
+    /// [`QueryError`] when the store fails or its bytes cannot be read.
+    pub fn get(
+        &self,
+        store: StoreIndex,
+        partition: Partition,
+        key: &[u8],
+    ) -> Result<Option<(Vec<u8>, Timestamp)>, QueryError> {
+        let Some(id) = self.store_ids.get(store.0 as usize) else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        if !self.backend.get(*id, partition, key, &mut bytes)? {
+            return Ok(None);
+        }
+        let stored = crate::value::read(&bytes)?;
+        Ok(Some((stored.payload.to_vec(), stored.timestamp)))
+    }
+
+    /// Committed entries in key byte order, until `visit` breaks; it gets key, payload and timestamp.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    pub fn scan(
+        &self,
+        store: StoreIndex,
+        partition: Partition,
+        range: Range<'_>,
+        direction: Direction,
+        visit: &mut dyn FnMut(&[u8], &[u8], Timestamp) -> ControlFlow<()>,
+    ) -> Result<(), QueryError> {
+        let Some(id) = self.store_ids.get(store.0 as usize) else {
+            return Ok(());
+        };
+        let mut failed = None;
+        self.backend.scan(*id, partition, range, direction, &mut |key, bytes| match crate::value::read(bytes) {
+            Ok(stored) => visit(key, stored.payload, stored.timestamp),
+            Err(e) => {
+                failed = Some(e);
+                ControlFlow::Break(())
+            }
+        })?;
+        failed.map_or(Ok(()), |e| Err(e.into()))
+    }
+
+    /// The committed position of an input of a task running here: every record below it has had its effect on the stores.
+    #[must_use]
+    pub fn position(&self, input: TopicPartition) -> Option<Offset> {
+        let tasks = read(&self.tasks);
+        tasks.values().find_map(|t| t.positions.iter().find(|(tp, _)| *tp == input).map(|(_, o)| *o))
+    }
+
+    /// All tasks here.
+    #[must_use]
+    pub fn tasks(&self) -> Vec<(TaskId, TaskView)> {
+        read(&self.tasks).iter().map(|(id, t)| (*id, t.clone())).collect()
+    }
+
+    /// The condition of one task, if it is here.
+    #[must_use]
+    pub fn phase(&self, task: TaskId) -> Option<Phase> {
+        read(&self.tasks).get(&task).map(|t| t.phase.clone())
+    }
+
+    /// Adds a listener for the life of the view.
+    pub fn listen(&self, listener: Arc<dyn Listener>) {
+        self.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(listener);
+    }
+
+    pub(crate) fn publish(&self, change: impl FnOnce(&mut BTreeMap<TaskId, TaskView>)) {
+        change(&mut self.tasks.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        for listener in read(&self.listeners).iter() {
+            listener.published();
+        }
+    }
+}
+
+/// A reader that panicked has not changed anything, so a poisoned lock is still good.
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Why a query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The store failed.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// An entry cannot be read.
+    #[error(transparent)]
+    Format(#[from] SerdeError),
+}

@@ -1,0 +1,695 @@
+//! The worker: one thread's loop over its tasks. Poll, restore, process, punctuate, commit.
+//!
+//! Everything external (records, assignment changes) only fills buffers; the worker acts on them at its own pace, so there
+//! is one place where state changes and one place where it commits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use state::Batch;
+
+use crate::effects::Effects;
+use crate::error::{Action, Error};
+use crate::limits;
+use crate::log::{self, Log, Outgoing, Polled, Rebalance, StateWrites};
+use crate::partitioner::partition_for_key;
+use crate::takeover::{Restoring, Takeover};
+use crate::task::{ErrorPolicy, Step, Task};
+use crate::topology::Topology;
+use crate::types::{TaskId, Timestamp, TopicPartition};
+use crate::view::{Phase, TaskView, View};
+
+/// How a worker behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest time between commits while there is work, milliseconds (Kafka Streams: `commit.interval.ms`).
+    pub commit_interval_ms: i64,
+    /// Shortest time between two commits when the input is drained, milliseconds: low load commits at once, a trickle does
+    /// not turn into a commit per record.
+    pub commit_min_interval_ms: i64,
+    /// Records buffered per input before it is paused.
+    pub buffered_records_per_partition: usize,
+    /// Uncommitted bytes that force a commit.
+    pub overlay_bytes_max: usize,
+    /// Committed entries a task may keep in memory in front of the store, bytes.
+    pub cache_bytes_per_task: usize,
+    /// Handlers of failing records.
+    pub errors: ErrorPolicy,
+    /// How long the log keeps tombstones, milliseconds (`delete.retention.ms`); a store away for half of it is rebuilt.
+    pub delete_retention_ms: i64,
+    /// First wait after a failure before tasks are taken over again, milliseconds; doubles up to 64 times itself.
+    pub retry_backoff_ms: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            commit_interval_ms: 100,
+            commit_min_interval_ms: 2,
+            buffered_records_per_partition: limits::BUFFERED_RECORDS_PER_PARTITION,
+            overlay_bytes_max: limits::OVERLAY_BYTES_MAX,
+            cache_bytes_per_task: 1 << 20,
+            errors: ErrorPolicy::default(),
+            delete_retention_ms: 86_400_000,
+            retry_backoff_ms: 50,
+        }
+    }
+}
+
+/// Places where a fault injector may stop the worker dead. Named for reports; each lies between two steps of commit or
+/// takeover.
+pub const CRASH_POINTS: [&str; 9] = [
+    "process.sent",
+    "commit.begin",
+    "commit.changelog-sent",
+    "commit.before-log",
+    "commit.after-log",
+    "commit.after-state",
+    "takeover.positions-read",
+    "takeover.restore-step",
+    "takeover.before-resume",
+];
+
+/// Told at every crash point; answering `true` stops the worker there as if it had been killed.
+pub type CrashHook = Box<dyn FnMut(&'static str) -> bool + Send>;
+
+pub(crate) struct Slot {
+    pub(crate) task: Task,
+    /// Present while the task's stores are being caught up.
+    pub(crate) restoring: Option<Restoring>,
+}
+
+/// What one turn did; lets a driver know when all is quiet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Records processed.
+    pub processed: usize,
+    /// A commit took place.
+    pub committed: bool,
+    /// Work is left that needs no new input: buffered records, a restore, an uncommitted change.
+    pub busy: bool,
+}
+
+/// A worker and its tasks.
+pub struct Worker<L: Log> {
+    pub(crate) log: L,
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) view: Arc<View>,
+    pub(crate) config: Config,
+    pub(crate) slots: Vec<Slot>,
+    assignment: Vec<TopicPartition>,
+    /// Tasks this worker has in the view.
+    published: Vec<TaskId>,
+    routes: FxHashMap<TopicPartition, (usize, usize)>,
+    partitions: Arc<[u32]>,
+    polled: Polled,
+    pub(crate) effects: Effects,
+    batch: Batch,
+    in_transaction: bool,
+    last_commit: Timestamp,
+    failures: u32,
+    retry_at: Option<(Timestamp, Action)>,
+    /// Records left to run one per transaction, to find the one the log refuses.
+    probing: usize,
+    crash: Option<CrashHook>,
+}
+
+impl<L: Log> Worker<L> {
+    /// A worker without tasks; they come with the log's first assignment.
+    #[must_use]
+    pub fn new(log: L, view: Arc<View>, config: Config) -> Self {
+        let partitions: Arc<[u32]> = log.partitions().into();
+        Worker {
+            log,
+            topology: view.topology().clone(),
+            view,
+            config,
+            slots: Vec::new(),
+            assignment: Vec::new(),
+            published: Vec::new(),
+            routes: FxHashMap::default(),
+            partitions,
+            polled: Polled::default(),
+            effects: Effects::default(),
+            batch: Batch::default(),
+            in_transaction: false,
+            last_commit: 0,
+            failures: 0,
+            retry_at: None,
+            probing: 0,
+            crash: None,
+        }
+    }
+
+    /// Installs a fault injector.
+    pub fn on_crash_point(&mut self, hook: CrashHook) {
+        self.crash = Some(hook);
+    }
+
+    /// The tasks here.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.slots.iter().map(|s| &s.task)
+    }
+
+    /// The log, for adapters that are steered from outside (tests).
+    pub fn log_mut(&mut self) -> &mut L {
+        &mut self.log
+    }
+
+    pub(crate) fn crash_point(&mut self, point: &'static str) -> Result<(), Error> {
+        if self.crash.as_mut().is_some_and(|hook| hook(point)) { Err(Error::Crashed(point)) } else { Ok(()) }
+    }
+
+    /// One turn of the loop. `wait` bounds how long it may wait for input when there is nothing else to do.
+    ///
+    /// # Errors
+    /// Only what ends the worker ([`Action::Stop`]); everything else is handled inside.
+    pub fn turn(&mut self, now: Timestamp, wait: Duration) -> Result<Turn, Error> {
+        let mut turn = Turn::default();
+        match self.try_turn(now, wait, &mut turn) {
+            Ok(()) => self.failures = 0,
+            Err(e) => self.recover(e, now)?,
+        }
+        turn.busy = self.is_busy();
+        Ok(turn)
+    }
+
+    fn try_turn(&mut self, now: Timestamp, wait: Duration, turn: &mut Turn) -> Result<(), Error> {
+        if let Some((at, action)) = self.retry_at {
+            if now < at {
+                self.poll(wait.min(Duration::from_millis(at.abs_diff(now))))?;
+                return self.rebalance(now);
+            }
+            self.start_over(action, now)?;
+            self.retry_at = None;
+        }
+        let wait = if self.is_busy() { Duration::ZERO } else { self.cap_wait(now, wait) };
+        self.poll(wait)?;
+        self.rebalance(now)?;
+        self.restore(now)?;
+        turn.processed = self.process(now)?;
+        for i in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(i).filter(|s| s.restoring.is_none()) else {
+                continue;
+            };
+            match slot.task.punctuate(now, &mut self.effects) {
+                Ok(_) => self.send_effects()?,
+                Err(e) => self.fail_task(i, e)?,
+            }
+        }
+        turn.committed = self.commit_if_due(now)?;
+        Ok(())
+    }
+
+    fn is_busy(&self) -> bool {
+        self.slots.iter().any(|s| s.restoring.is_some() || s.task.is_ready() || s.task.commit_needed)
+            || self.retry_at.is_some()
+    }
+
+    /// Wakes up in time for the next wall-clock punctuation.
+    fn cap_wait(&self, now: Timestamp, wait: Duration) -> Duration {
+        let due = self.slots.iter().filter_map(|s| s.task.next_wall_clock()).min();
+        due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
+    }
+
+    fn poll(&mut self, wait: Duration) -> Result<(), Error> {
+        self.polled.clear();
+        let polled = self.log.poll(wait, &mut self.polled);
+        for (tp, record) in self.polled.records.drain(..) {
+            let Some(&(slot, input)) = self.routes.get(&tp) else {
+                continue;
+            };
+            let Some(slot) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            slot.task.buffer.push(input, record);
+        }
+        for tp in self.polled.caught_up.drain(..) {
+            let route = self.routes.get(&tp).copied();
+            if let Some((slot, input)) = route
+                && let Some(input) = self.slots.get_mut(slot).and_then(|s| s.task.buffer.inputs.get_mut(input))
+            {
+                input.behind = false;
+            }
+        }
+        polled?;
+        self.apply_back_pressure()
+    }
+
+    /// Pauses inputs that have enough buffered, resumes those that have room again.
+    fn apply_back_pressure(&mut self) -> Result<(), Error> {
+        let max = self.config.buffered_records_per_partition;
+        for slot in self.slots.iter_mut().filter(|s| s.restoring.is_none()) {
+            for i in 0..slot.task.buffer.inputs.len() {
+                let buffered = slot.task.buffer.buffered(i);
+                let Some(input) = slot.task.buffer.inputs.get_mut(i) else {
+                    continue;
+                };
+                if !input.paused && buffered >= max {
+                    self.log.pause(input.partition)?;
+                    input.paused = true;
+                } else if input.paused && buffered <= max / 2 && slot.task.failed.is_none() {
+                    self.log.resume(input.partition)?;
+                    input.paused = false;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn rebalance(&mut self, now: Timestamp) -> Result<(), Error> {
+        for change in std::mem::take(&mut self.polled.rebalance) {
+            match change {
+                Rebalance::Assigned(partitions) => {
+                    self.assignment = partitions;
+                    self.take_over_assignment(now)?;
+                }
+                Rebalance::Revoked => {
+                    // Still ours: what is processed is committed, so that the next owner starts behind it.
+                    if self.retry_at.is_none() && self.commit(now).is_err() {
+                        self.give_up_transaction();
+                    }
+                    self.release()?;
+                }
+                Rebalance::Lost => {
+                    self.give_up_transaction();
+                    self.release()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), Error> {
+        self.assignment.clear();
+        self.slots.clear();
+        self.routes.clear();
+        self.publish_phases();
+        self.log.unassign()?;
+        Ok(())
+    }
+
+    /// Ends whatever transaction is open without committing it; a failure to do even that is decided by a new producer.
+    fn give_up_transaction(&mut self) {
+        self.effects.clear();
+        if std::mem::take(&mut self.in_transaction)
+            && let Err(e) = self.log.abort()
+        {
+            tracing::warn!(error = %e, "abort failed; the producer is replaced");
+            self.retry_at = Some((0, Action::Restore));
+        }
+    }
+
+    /// Creates the tasks whose inputs are all assigned, each in takeover.
+    fn take_over_assignment(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.slots.clear();
+        let mut ids: Vec<TaskId> = Vec::new();
+        for tp in &self.assignment {
+            let Some(subtopology) = self.topology.subtopology_of_source(tp.topic) else {
+                continue;
+            };
+            let id = TaskId { subtopology, partition: tp.partition };
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids.sort_unstable();
+        for id in ids {
+            let inputs = self.topology.inputs(id.subtopology, id.partition);
+            let missing: Vec<_> = inputs.iter().filter(|tp| !self.assignment.contains(tp)).collect();
+            if let Some(tp) = missing.first() {
+                tracing::warn!(task = %id, missing = self.topology.topic_name(tp.topic),
+                    "task waits: not all of its input partitions are assigned here (use the range assignor)");
+                continue;
+            }
+            let task = self.new_task(id);
+            let takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
+            let restoring = takeover.begin(&task, now)?;
+            self.slots.push(Slot { task, restoring: Some(restoring) });
+            self.crash_point("takeover.positions-read")?;
+        }
+        self.rebuild_routes();
+        self.publish_phases();
+        Ok(())
+    }
+
+    fn new_task(&self, id: TaskId) -> Task {
+        Task::new(
+            self.topology.clone(),
+            id,
+            self.view.backend().clone(),
+            self.view.store_ids(),
+            self.partitions.clone(),
+            self.config.errors,
+            self.config.cache_bytes_per_task,
+        )
+    }
+
+    fn rebuild_routes(&mut self) {
+        self.routes.clear();
+        for (s, slot) in self.slots.iter().enumerate() {
+            for (i, input) in slot.task.buffer.inputs.iter().enumerate() {
+                self.routes.insert(input.partition, (s, i));
+            }
+        }
+    }
+
+    /// One restore step of every task that is not caught up; resumes those that are.
+    fn restore(&mut self, now: Timestamp) -> Result<(), Error> {
+        let mut changed = false;
+        for i in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(i) else {
+                continue;
+            };
+            let Some(restoring) = &mut slot.restoring else {
+                continue;
+            };
+            let mut takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
+            let done = takeover.step(&slot.task, restoring, now)?;
+            self.crash_point("takeover.restore-step")?;
+            if done {
+                self.crash_point("takeover.before-resume")?;
+                self.resume_task(i, now)?;
+                changed = true;
+            }
+        }
+        if changed {
+            self.publish_phases();
+        }
+        Ok(())
+    }
+
+    fn resume_task(&mut self, i: usize, now: Timestamp) -> Result<(), Error> {
+        let Some(slot) = self.slots.get_mut(i) else {
+            return Ok(());
+        };
+        let Some(restoring) = slot.restoring.take() else {
+            return Ok(());
+        };
+        if let Err(e) = slot.task.start(&restoring.positions, now, &mut self.effects) {
+            return self.fail_task(i, e);
+        }
+        for input in &mut slot.task.buffer.inputs {
+            input.behind = restoring.ends.iter().any(|(tp, end)| *tp == input.partition && input.position < *end);
+            self.log.seek_and_resume(input.partition, input.position)?;
+        }
+        tracing::info!(task = %slot.task.id(), restored = restoring.restored, "task running");
+        self.send_effects()
+    }
+
+    /// Runs ready tasks in rounds, so that none starves, until nothing is ready or the turn is used up.
+    fn process(&mut self, now: Timestamp) -> Result<usize, Error> {
+        let (per_turn, per_round) =
+            if self.probing > 0 { (1, 1) } else { (limits::RECORDS_PER_TURN, limits::RECORDS_PER_ROUND) };
+        let mut processed = 0;
+        loop {
+            let before = processed;
+            for i in 0..self.slots.len() {
+                for _ in 0..per_round.min(per_turn - processed) {
+                    let Some(slot) = self.slots.get_mut(i).filter(|s| s.restoring.is_none()) else {
+                        break;
+                    };
+                    match slot.task.process(now, &mut self.effects) {
+                        Ok(Step::Processed) => processed += 1,
+                        Ok(Step::Idle) => break,
+                        Err(e) => self.fail_task(i, e)?,
+                    }
+                }
+                self.send_effects()?;
+            }
+            if processed == before || processed >= per_turn || self.overlay_full() {
+                break;
+            }
+        }
+        self.probing = self.probing.saturating_sub(processed);
+        if processed > 0 {
+            self.crash_point("process.sent")?;
+        }
+        Ok(processed)
+    }
+
+    fn overlay_full(&self) -> bool {
+        self.slots.iter().map(|s| s.task.state.overlay.dirty_bytes()).sum::<usize>() > self.config.overlay_bytes_max
+    }
+
+    /// A failure of one record stops its task only; any other is the worker's.
+    fn fail_task(&mut self, i: usize, e: Error) -> Result<(), Error> {
+        if e.action() != Action::FailTask {
+            return Err(e);
+        }
+        if let Some(slot) = self.slots.get_mut(i) {
+            tracing::error!(task = %slot.task.id(), error = %e,
+                "task stopped; fix the cause and restart, or set the handler to dead-letter");
+            slot.task.failed = Some(e.to_string());
+            for input in &mut slot.task.buffer.inputs {
+                self.log.pause(input.partition)?;
+                input.paused = true;
+            }
+        }
+        self.publish_phases();
+        Ok(())
+    }
+
+    fn send_effects(&mut self) -> Result<(), Error> {
+        if self.effects.is_empty() {
+            return Ok(());
+        }
+        if !self.in_transaction {
+            self.log.begin()?;
+            self.in_transaction = true;
+        }
+        for output in self.effects.iter() {
+            let count = self.partitions.get(output.topic.0 as usize).copied().unwrap_or(1);
+            let partition = output.partition.or_else(|| output.key.map(|k| partition_for_key(k, count)));
+            self.log.send(Outgoing {
+                topic: output.topic,
+                partition,
+                key: output.key,
+                value: output.value,
+                timestamp: output.timestamp,
+                headers: output.headers,
+            })?;
+        }
+        self.effects.clear();
+        Ok(())
+    }
+
+    fn commit_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
+        if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
+            return Ok(false);
+        }
+        let waited = now.saturating_sub(self.last_commit);
+        let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
+        let due = waited >= self.config.commit_interval_ms
+            || (drained && waited >= self.config.commit_min_interval_ms)
+            || self.overlay_full()
+            || self.probing > 0;
+        if due {
+            self.commit(now)?;
+        }
+        Ok(due)
+    }
+
+    /// Commits everything processed, of all tasks, in one transaction:
+    ///
+    /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
+    /// 2. one changelog record per changed entry is sent, the last value only;
+    /// 3. the positions of every task that processed anything are collected, changed state or not;
+    /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
+    /// 5. otherwise state and changelog positions go to the backend in one batch: positions may lag data, never lead it;
+    /// 6. positions are published to readers and the overlays are clean.
+    ///
+    /// # Errors
+    /// Of the log or the store; nothing is published then.
+    pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
+            return Ok(());
+        }
+        self.crash_point("commit.begin")?;
+        self.send_effects()?; // (1)
+        let with_commit = self.log.state_writes() == StateWrites::WithCommit;
+        let mut positions = Vec::new();
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.changelog(!with_commit, now, &mut self.effects)?; // (2)
+            let inputs = slot.task.positions()?; // (3)
+            if with_commit {
+                slot.task.state.overlay.append_to(&mut self.batch);
+            }
+            positions.extend(inputs);
+        }
+        if !self.in_transaction {
+            self.log.begin()?;
+            self.in_transaction = true;
+        }
+        self.send_effects()?;
+        self.crash_point("commit.changelog-sent")?;
+        self.crash_point("commit.before-log")?;
+        let ack = self.log.commit(log::Commit { positions: &positions, state: &self.batch })?; // (4)
+        self.in_transaction = false;
+        self.crash_point("commit.after-log")?;
+        if !with_commit {
+            self.write_state(&ack, now)?; // (5)
+        }
+        self.crash_point("commit.after-state")?;
+        self.publish_commit(now); // (6)
+        self.last_commit = now;
+        Ok(())
+    }
+
+    /// Step 5 of the commit.
+    fn write_state(&mut self, ack: &log::CommitAck, now: Timestamp) -> Result<(), Error> {
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.state.overlay.append_to(&mut self.batch);
+            let id = slot.task.id();
+            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
+            for store in stores.unwrap_or_default() {
+                let def = self.topology.stores().get(store.0 as usize);
+                let Some(topic) = def.and_then(|d| d.changelog) else {
+                    continue;
+                };
+                let changelog = TopicPartition { topic, partition: id.partition };
+                let Some((_, next)) = ack.changelogs.iter().find(|(tp, _)| *tp == changelog) else {
+                    continue;
+                };
+                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else {
+                    continue;
+                };
+                let previous = self.view.backend().position(*store_id, id.partition)?;
+                let topic_id = match previous {
+                    Some(p) => p.topic_id,
+                    None => self.log.range(changelog)?.topic_id,
+                };
+                let position = state::Position {
+                    changelog_next: next.0,
+                    topic_id,
+                    committed_at_ms: now,
+                    inputs: slot
+                        .task
+                        .buffer
+                        .inputs
+                        .iter()
+                        .map(|i| (self.topology.topic_name(i.partition.topic).to_owned(), id.partition, i.position.0))
+                        .collect(),
+                };
+                self.batch.position(*store_id, id.partition, &position);
+            }
+        }
+        self.view.backend().write(&self.batch)?;
+        Ok(())
+    }
+
+    fn publish_commit(&mut self, now: Timestamp) {
+        let slots = &mut self.slots;
+        self.view.publish(|tasks| {
+            for slot in slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+                slot.task.committed();
+                tasks.insert(slot.task.id(), task_view(slot, now));
+            }
+        });
+    }
+
+    /// Publishes which tasks are here and in what condition. The view is shared with other workers, so only what this one
+    /// published before is replaced.
+    fn publish_phases(&mut self) {
+        let before = std::mem::replace(&mut self.published, self.slots.iter().map(|s| s.task.id()).collect());
+        let gone: Vec<TaskId> = before.into_iter().filter(|id| !self.published.contains(id)).collect();
+        self.view.publish(|tasks| {
+            for id in gone {
+                tasks.remove(&id);
+            }
+            for slot in &self.slots {
+                let committed_at = tasks.get(&slot.task.id()).map_or(0, |t| t.committed_at);
+                let mut view = task_view(slot, committed_at);
+                if let Some(old) = tasks.get(&slot.task.id()).filter(|_| slot.task.commit_needed) {
+                    // Uncommitted progress is nobody's business yet.
+                    view.positions.clone_from(&old.positions);
+                }
+                tasks.insert(slot.task.id(), view);
+            }
+        });
+    }
+
+    /// Decides what follows a failure; only what must stop the process is returned.
+    fn recover(&mut self, e: Error, now: Timestamp) -> Result<(), Error> {
+        let action = e.action();
+        if action == Action::Stop {
+            return Err(e);
+        }
+        self.failures += 1;
+        let backoff = self.config.retry_backoff_ms << (self.failures - 1).min(6);
+        tracing::warn!(error = %e, ?action, backoff_ms = backoff, failures = self.failures,
+            "uncommitted work is dropped; tasks go on from their committed positions");
+        if let Error::Log(log::Error::Refused { reason, .. }) = &e {
+            self.probe_for_culprit(reason);
+        }
+        for slot in &mut self.slots {
+            slot.task.abort();
+        }
+        self.effects.clear();
+        // The first abort is retried at once: it is the normal end of a rebalance race, not a fault to wait out.
+        let wait = if self.failures == 1 { 0 } else { backoff };
+        self.retry_at = Some((now + wait, action));
+        Ok(())
+    }
+
+    /// The log refused a record of this transaction. With many records in it, each is run alone from here; with one, it is
+    /// the culprit and its handler decides when it comes round again.
+    fn probe_for_culprit(&mut self, reason: &str) {
+        if self.probing == 0 {
+            self.probing = self.config.buffered_records_per_partition.max(limits::RECORDS_PER_TURN);
+            return;
+        }
+        for slot in &mut self.slots {
+            slot.task.blame_last(reason);
+        }
+    }
+
+    /// After a failure: a clean transaction state, then every task taken over again from what is committed.
+    fn start_over(&mut self, action: Action, now: Timestamp) -> Result<(), Error> {
+        if action == Action::Restore {
+            self.in_transaction = false;
+            self.log.reset()?;
+        } else if std::mem::take(&mut self.in_transaction) {
+            self.log.abort()?;
+        }
+        let blamed: Vec<_> = self.slots.iter_mut().map(|s| (s.task.id(), s.task.take_blamed())).collect();
+        self.take_over_assignment(now)?;
+        for slot in &mut self.slots {
+            if let Some((_, Some(blamed))) = blamed.iter().find(|(id, _)| *id == slot.task.id()) {
+                slot.task.set_blamed(blamed.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what is processed and leaves: the clean stop.
+    ///
+    /// # Errors
+    /// Of the last commit; the log is closed all the same.
+    pub fn close(mut self, now: Timestamp) -> Result<(), Error> {
+        let committed = if self.retry_at.is_none() { self.commit(now) } else { Ok(()) };
+        if committed.is_err() {
+            self.give_up_transaction();
+        }
+        self.slots.clear();
+        self.publish_phases();
+        self.log.close();
+        committed
+    }
+}
+
+fn task_view(slot: &Slot, committed_at: Timestamp) -> TaskView {
+    let phase = match (&slot.restoring, slot.task.failure()) {
+        (_, Some(reason)) => Phase::Failed(reason.to_owned()),
+        (Some(r), None) => Phase::Restoring { done: r.done(), total: r.total() },
+        (None, None) => Phase::Running,
+    };
+    let positions = match &slot.restoring {
+        Some(_) => Vec::new(),
+        None => slot.task.buffer.inputs.iter().map(|i| (i.partition, i.position)).collect(),
+    };
+    TaskView { phase, positions, counters: slot.task.counters(), stream_time: slot.task.stream_time(), committed_at }
+}

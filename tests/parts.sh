@@ -18,3 +18,33 @@ part_quick() {
   cargo_here clippy --release --workspace --all-targets -- -D warnings
   cargo_here test --release --workspace
 }
+
+# One broker, four partitions, two sides of the proof: our own code's integration tests (files node/tests/kafka_*.rs,
+# tests marked #[ignore = "needs Kafka: ./test kafka"]), then a node with real clients in front of it.
+part_kafka() {
+  need_jdk
+  need_python
+  build_programs
+  start_kafka "$PORT_BASE"
+  export ORDERFLOW_TEST_BROKERS=$BROKERS
+  cargo_here test --release --workspace --test 'kafka_*' -- --ignored
+  start_store_on_kafka $((PORT_BASE + 2))
+  client_tests tests/clients
+}
+
+# start_store_on_kafka PORT: topics, a payment provider on PORT+1 and one node on PORT; leaves its base URL in $STORE_URL.
+start_store_on_kafka() {
+  STORE_URL=http://127.0.0.1:$1
+  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS" --apply
+  serve payment-sim "http://127.0.0.1:$(($1 + 1))/livez" "$ORDERFLOW" payment-sim --port $(($1 + 1))
+  serve node "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --port "$1" \
+    --data-dir "$PART_DIR/node" --payment-url "http://127.0.0.1:$(($1 + 1))"
+}
+
+# client_tests PATH…: the Python tests there, against $BROKERS and $STORE_URL.
+client_tests() {
+  local jars
+  jars=$("$ROOT/deploy/kafka/kafka.sh" jars)
+  do_it env PYTHONDONTWRITEBYTECODE=1 ORDERFLOW_BROKERS="$BROKERS" ORDERFLOW_URL="$STORE_URL" KAFKA_JARS="$jars" \
+    "$VENV/bin/python" -m pytest -c "$ROOT/tests/clients/pytest.ini" "${@/#/$ROOT/}"
+}

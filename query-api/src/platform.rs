@@ -37,11 +37,8 @@ pub trait Platform: Send + Sync + 'static {
         value: Vec<u8>,
     ) -> BoxFuture<'a, Result<Appended, AppendError>>;
 
-    /// Follows all partitions of a topic: committed records only, in offset order within a partition. The channel is
-    /// bounded by the platform; it waits for a slow reader, and stops when the receiver is dropped. The channel closes
-    /// when the platform stops or the topic cannot be read any more.
-    fn tail<'a>(&'a self, topic: &'a str, from: TailFrom)
-    -> BoxFuture<'a, Result<mpsc::Receiver<TailItem>, TailError>>;
+    /// Follows all partitions of a topic: committed records only, in offset order within a partition.
+    fn tail<'a>(&'a self, topic: &'a str, from: TailFrom) -> BoxFuture<'a, Result<Tail, TailError>>;
 
     /// Which instance serves a task's stores.
     fn owner(&self, app: &str, task: TaskId) -> Owner;
@@ -106,13 +103,24 @@ pub enum TailFrom {
     Offsets(Vec<(Partition, Offset)>),
 }
 
+/// A topic being followed.
+#[derive(Debug)]
+pub struct Tail {
+    /// Where it begins: the next offset of *every* partition of the topic.
+    pub start: Vec<(Partition, Offset)>,
+    /// What comes. Bounded by the platform, which waits for a slow reader, and stops when this is dropped. Closes when
+    /// the platform stops or the topic cannot be read any more.
+    pub items: mpsc::Receiver<TailItem>,
+}
+
 /// What a tail brings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TailItem {
     /// A committed record.
     Record(TailRecord),
-    /// The reader has seen everything of this partition below `next`. Sent at least once per partition when its end is
-    /// first reached, so that an empty partition can be told from a slow one.
+    /// Everything of this partition below `next` has been sent. Comes whenever the end is reached after a record, and once
+    /// when a tail begins at or past the end: offsets have gaps (transaction markers), so that a reader who waits for a
+    /// certain offset could wait for ever.
     CaughtUp {
         /// Which partition.
         partition: Partition,

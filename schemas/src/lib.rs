@@ -17,11 +17,11 @@ pub mod json;
 pub mod limits;
 mod macros;
 pub mod payment;
-mod registry;
+pub mod registry;
 pub mod topics;
 
 pub use avro::{AvroRecord, AvroValue, Reader, write_long};
 pub use codec::{Codec, frame, unframe};
 pub use error::{DecodeError, RegistryError};
-pub use registry::{FixedRegistry, Registry};
+pub use registry::{ConfluentConfig, ConfluentRegistry, FixedRegistry, Registry};
 pub use topics::{Keyed, Kind, Retention, Topic, TopicSpec};

@@ -20,3 +20,9 @@ pub const UNKNOWN_ID_REMEMBERED: Duration = Duration::from_secs(30);
 
 /// Nesting of values read through a schema that came from outside.
 pub const DEPTH_MAX: usize = 64;
+
+/// After a registry was out of reach, how long look-ups fail at once instead of waiting again.
+pub const REGISTRY_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Look-ups that may queue for the registry's thread; there is one per engine thread at most.
+pub const REGISTRY_QUEUE_MAX: usize = 256;

@@ -72,6 +72,11 @@ impl TopicSpec {
     }
 }
 
+/// Every topic of every app.
+pub fn all() -> impl Iterator<Item = TopicSpec> {
+    [crate::fashion::topics::ALL].into_iter().flatten().copied()
+}
+
 /// A topic whose values are `T`.
 pub struct Topic<T> {
     spec: TopicSpec,

@@ -1,7 +1,10 @@
 //! Where schema ids come from, and what an id found in data stands for.
 
+mod confluent;
 mod fixed;
+pub mod rest;
 
+pub use confluent::{ConfluentConfig, ConfluentRegistry};
 pub use fixed::FixedRegistry;
 
 use std::fmt::Debug;

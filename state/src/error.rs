@@ -46,6 +46,9 @@ pub enum Error {
     /// A store id that this backend did not give: a bug of the caller.
     #[error("store {0:?} was not opened on this backend")]
     UnknownStore(StoreId),
+    /// The largest partition number has no end to delete up to; Kafka's partitions are half of that at most.
+    #[error("partition {0} is too large")]
+    InvalidPartition(u32),
     /// A store was opened before with the other kind.
     #[error("store {name} is already open with another kind")]
     KindChanged {
@@ -95,7 +98,7 @@ impl Error {
             | Error::InvalidName { .. }
             | Error::KindChanged { .. }
             | Error::TooManyStores => Action::Refuse,
-            Error::Storage { .. } | Error::UnknownStore(_) | Error::Frozen { .. } => Action::Crash,
+            Error::Storage { .. } | Error::UnknownStore(_) | Error::InvalidPartition(_) | Error::Frozen { .. } => Action::Crash,
         }
     }
 }

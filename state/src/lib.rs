@@ -38,6 +38,8 @@ mod memory;
 mod overlay;
 mod position;
 mod range;
+#[cfg(feature = "rocksdb")]
+pub mod rocks;
 
 pub use backend::{Backend, Snapshot, StoreKind, Usage, Visit};
 pub use batch::{Batch, Op};
@@ -46,6 +48,8 @@ pub use memory::Memory;
 pub use overlay::Overlay;
 pub use position::Position;
 pub use range::{Direction, PrefixRange, Range};
+#[cfg(feature = "rocksdb")]
+pub use rocks::RocksBackend;
 
 /// A store of a [`Backend`]: the index that [`Backend::open_store`] gave it, valid for the life of that backend only
 /// (the name is what lasts).

@@ -130,17 +130,7 @@ impl Backend for Memory {
     }
 
     fn write(&self, batch: &Batch) -> Result<(), Error> {
-        let mut data = self.change();
-        for op in batch.iter() {
-            data.store(op.store())?;
-        }
-        let living = self.living();
-        data.sequence += 1;
-        for op in batch.iter() {
-            data.apply(op, living)?;
-        }
-        data.forget_superseded(living);
-        Ok(())
+        self.write_where(batch, |_| true)
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -170,6 +160,21 @@ impl Backend for Memory {
 }
 
 impl Memory {
+    /// [`Backend::write`] of the changes to the stores that `take` names.
+    pub(crate) fn write_where(&self, batch: &Batch, take: impl Fn(StoreId) -> bool) -> Result<(), Error> {
+        let mut data = self.change();
+        for op in batch.iter() {
+            data.store(op.store())?;
+        }
+        let living = self.living();
+        data.sequence += 1;
+        for op in batch.iter().filter(|op| take(op.store())) {
+            data.apply(op, living)?;
+        }
+        data.forget_superseded(living);
+        Ok(())
+    }
+
     /// [`Backend::snapshot`] with its type.
     pub(crate) fn view(&self) -> View<'_> {
         let data = self.read();

@@ -228,7 +228,8 @@ pub trait Log {
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error>;
 
-    /// Positions an assigned, paused partition and lets it flow.
+    /// Positions an assigned, paused partition and lets it flow. The next record delivered of it is the first at or past
+    /// `offset`: whatever was fetched before is dropped by the adapter. (The engine cannot tell: offsets have gaps.)
     ///
     /// # Errors
     /// [`Error::Unknown`] when the client refuses.

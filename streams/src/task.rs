@@ -294,7 +294,10 @@ impl Task {
             effects.truncate(mark);
             match failure {
                 Failure::Record(stage, reason) => self.handle(from, &record, stage, &reason, effects)?,
-                Failure::Other(e) => return Err(e),
+                Failure::Other(e) => {
+                    self.put_back(from, record.offset);
+                    return Err(e);
+                }
             }
         }
         self.punctuate_clock(PunctuationType::StreamTime, self.state.stream_time, now, effects)?;
@@ -374,9 +377,7 @@ impl Task {
                     stage: stage.as_str(),
                     reason: reason.to_owned(),
                 };
-                if let Some(input) = self.buffer.inputs.iter_mut().find(|i| i.partition == from) {
-                    input.position = record.offset;
-                }
+                self.put_back(from, record.offset);
                 self.failed = Some(error.to_string());
                 return Err(error);
             }
@@ -393,6 +394,13 @@ impl Task {
         tracing::debug!(task = %self.id(), topic, partition = from.partition, offset = record.offset.0,
             stage = stage.as_str(), reason, "record not processed");
         Ok(())
+    }
+
+    /// A record that stopped the task was not processed: committing must not go past it.
+    fn put_back(&mut self, from: TopicPartition, offset: Offset) {
+        if let Some(input) = self.buffer.inputs.iter_mut().find(|i| i.partition == from) {
+            input.position = offset;
+        }
     }
 
     /// Runs what is due on the wall clock.

@@ -267,8 +267,10 @@ impl<L: Log> Worker<L> {
                 }
                 Rebalance::Revoked => {
                     // Still ours: what is processed is committed, so that the next owner starts behind it.
-                    if self.retry_at.is_none() && self.commit(now).is_err() {
-                        self.give_up_transaction();
+                    if self.retry_at.is_none()
+                        && let Err(e) = self.commit(now)
+                    {
+                        self.give_up_commit(e, now)?;
                     }
                     self.release()?;
                 }
@@ -301,9 +303,27 @@ impl<L: Log> Worker<L> {
         }
     }
 
+    /// The last commit before a revocation failed. Certain that nothing was committed: abort. Not certain: the new producer
+    /// decides it; the next owner reads committed positions either way.
+    fn give_up_commit(&mut self, e: Error, now: Timestamp) -> Result<(), Error> {
+        tracing::warn!(error = %e, "commit before a revocation failed");
+        match e.action() {
+            Action::Stop => return Err(e),
+            Action::Restore => {
+                self.effects.clear();
+                self.in_transaction = false;
+                self.retry_at = Some((now, Action::Restore));
+            }
+            Action::Abort | Action::FailTask => self.give_up_transaction(),
+        }
+        Ok(())
+    }
+
     /// Creates the tasks whose inputs are all assigned, each in takeover.
     fn take_over_assignment(&mut self, now: Timestamp) -> Result<(), Error> {
         self.slots.clear();
+        // No record may find a task by a route of the previous assignment, should this fail half-way.
+        self.routes.clear();
         let mut ids: Vec<TaskId> = Vec::new();
         for tp in &self.assignment {
             let Some(subtopology) = self.topology.subtopology_of_source(tp.topic) else {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use streams::testing::{Call, Fault, TestDriver};
 use streams::worker::CRASH_POINTS;
-use streams::{Error, log};
+use streams::{Config, Error, ErrorPolicy, OnError, log};
 
 const LINES: [&str; 5] = ["a b a", "c", "b a", "d d d d", "a c b"];
 
@@ -133,6 +133,28 @@ fn a_rejected_record_leaves_nothing_behind_and_is_dead_lettered() {
     assert_eq!(header("orderflow.error.reason"), Some(b"poison".to_vec()));
     assert_eq!(header("orderflow.error.stage"), Some(b"process".to_vec()));
     assert_eq!(header("orderflow.error.offset"), Some(b"0".to_vec()));
+}
+
+#[test]
+fn a_task_that_fails_stands_still_at_its_record_and_the_others_go_on() {
+    let errors = ErrorPolicy { process: OnError::Fail, ..ErrorPolicy::default() };
+    let config = Config { errors, commit_min_interval_ms: 0, ..Config::default() };
+    let mut driver = TestDriver::with_config(common::word_count(), 2, config);
+    let on = |key: &str| streams::partitioner::partition_for_key(key.as_bytes(), 2);
+    let other = ["m", "n", "o", "p"].into_iter().find(|k| on(k) != on("k")).expect("a key of the other partition");
+    driver.pipe("lines", Some(b"k"), Some(b"a"), 1);
+    driver.pipe("lines", Some(b"k"), Some(b"poison"), 2);
+    driver.pipe("lines", Some(b"k"), Some(b"a"), 3);
+    driver.pipe("lines", Some(other.as_bytes()), Some(b"b"), 4);
+    assert_eq!(counts(&driver), [("a".to_owned(), 1), ("b".to_owned(), 1)].into());
+    let failed: Vec<_> = driver
+        .worker_mut(0)
+        .map(|w| w.tasks().filter_map(|t| t.failure().map(str::to_owned)).collect())
+        .unwrap_or_default();
+    assert_eq!(failed.len(), 1);
+    assert!(failed[0].contains("poison") && failed[0].contains("@1"), "names reason and offset: {}", failed[0]);
+    driver.crash_and_restore();
+    assert_eq!(counts(&driver).get("a"), Some(&1), "the record is neither skipped nor processed");
 }
 
 #[test]

@@ -50,18 +50,12 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from the first byte of a body without frame.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader {
-            left: bytes,
-            end: bytes.len(),
-        }
+        Reader { left: bytes, end: bytes.len() }
     }
 
     /// Reads a body that starts `skipped` bytes into what the operator sees; offsets in errors count from there.
     pub fn after(skipped: usize, bytes: &'a [u8]) -> Self {
-        Reader {
-            left: bytes,
-            end: skipped + bytes.len(),
-        }
+        Reader { left: bytes, end: skipped + bytes.len() }
     }
 
     /// Offset of the next byte.
@@ -137,10 +131,7 @@ impl<'a> Reader<'a> {
         for (position, &byte) in self.left.iter().enumerate() {
             // The tenth byte carries the 64th bit only.
             if position == 9 && byte > 1 {
-                return Err(DecodeError::Number {
-                    offset,
-                    kind: "long",
-                });
+                return Err(DecodeError::Number { offset, kind: "long" });
             }
             value |= u64::from(byte & 0x7f) << (7 * position);
             if byte < 0x80 {
@@ -148,10 +139,7 @@ impl<'a> Reader<'a> {
                 return Ok(unzigzag(value));
             }
         }
-        Err(DecodeError::Truncated {
-            offset: self.end,
-            needed: 1,
-        })
+        Err(DecodeError::Truncated { offset: self.end, needed: 1 })
     }
 
     /// Reads a zigzag variable-length `int`.
@@ -161,10 +149,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn int(&mut self) -> Result<i32, DecodeError> {
         let offset = self.offset();
-        i32::try_from(self.long()?).map_err(|_| DecodeError::Number {
-            offset,
-            kind: "int",
-        })
+        i32::try_from(self.long()?).map_err(|_| DecodeError::Number { offset, kind: "int" })
     }
 
     /// Reads a length-prefixed byte string, without copying.
@@ -178,15 +163,8 @@ impl<'a> Reader<'a> {
         let left = self.left.len();
         match usize::try_from(length) {
             Ok(length) if length <= left => self.take(length),
-            Ok(length) => Err(DecodeError::Truncated {
-                offset: self.end,
-                needed: length - left,
-            }),
-            Err(_) => Err(DecodeError::Length {
-                offset,
-                length,
-                left,
-            }),
+            Ok(length) => Err(DecodeError::Truncated { offset: self.end, needed: length - left }),
+            Err(_) => Err(DecodeError::Length { offset, length, left }),
         }
     }
 
@@ -212,12 +190,7 @@ impl<'a> Reader<'a> {
     /// The error for a number just read with [`Reader::index`] that the schema does not have.
     #[cold]
     pub fn bad_index(&self, name: &'static str, what: &'static str, index: i64) -> DecodeError {
-        DecodeError::Index {
-            name,
-            what,
-            index,
-            offset: self.offset(),
-        }
+        DecodeError::Index { name, what, index, offset: self.offset() }
     }
 
     /// Reads the start of the next block of an array or map: how many items follow, or `None` after the last block.
@@ -238,22 +211,18 @@ impl<'a> Reader<'a> {
         let left = self.left();
         match usize::try_from(count) {
             Ok(count) if count <= left => Ok(Some(count)),
-            _ => Err(DecodeError::Length {
-                offset,
-                length: count,
-                left,
-            }),
+            _ => Err(DecodeError::Length { offset, length: count, left }),
         }
     }
 
     #[cold]
     fn truncated(&self, wanted: usize) -> DecodeError {
-        DecodeError::Truncated {
-            offset: self.end,
-            needed: wanted - self.left.len(),
-        }
+        DecodeError::Truncated { offset: self.end, needed: wanted - self.left.len() }
     }
 }
+
+/// Most bytes that a `long` takes.
+const LONG_BYTES_MAX: usize = 10;
 
 /// Appends a zigzag variable-length `long` (an Avro `int` has the same bytes).
 #[inline]
@@ -267,7 +236,7 @@ pub fn write_long(value: i64, out: &mut Vec<u8>) {
 }
 
 fn write_long_slow(mut zigzag: u64, out: &mut Vec<u8>) {
-    let mut buffer = [0_u8; 10];
+    let mut buffer = [0_u8; LONG_BYTES_MAX];
     let mut length = 0;
     for slot in &mut buffer {
         length += 1;
@@ -278,7 +247,10 @@ fn write_long_slow(mut zigzag: u64, out: &mut Vec<u8>) {
         *slot = (zigzag as u8) | 0x80;
         zigzag >>= 7;
     }
-    out.extend_from_slice(&buffer[..length]);
+    // Copying all ten bytes and dropping the excess is a few plain stores; copying `length` bytes would be a call.
+    let end = out.len() + length;
+    out.extend_from_slice(&buffer);
+    out.truncate(end);
 }
 
 fn zigzag(value: i64) -> u64 {

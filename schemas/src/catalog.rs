@@ -48,9 +48,7 @@ pub struct Entry {
 impl Entry {
     /// The version that is written today.
     pub fn current(&self) -> &Version {
-        self.versions
-            .last()
-            .expect("an entry has at least one version (a test checks every one)")
+        self.versions.last().expect("an entry has at least one version (a test checks every one)")
     }
 }
 
@@ -61,13 +59,7 @@ pub fn entry(name: &str) -> Option<&'static Entry> {
 
 /// The entry and version that an id stands for.
 pub fn by_id(id: u32) -> Option<(&'static Entry, &'static Version)> {
-    ENTRIES.iter().find_map(|entry| {
-        entry
-            .versions
-            .iter()
-            .find(|v| v.id == id)
-            .map(|version| (entry, version))
-    })
+    ENTRIES.iter().find_map(|entry| entry.versions.iter().find(|v| v.id == id).map(|version| (entry, version)))
 }
 
 /// `name, path, scope, [version => id, …]`: the texts are the released copies under `avro/history`.

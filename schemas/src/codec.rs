@@ -42,10 +42,7 @@ pub fn unframe(bytes: &[u8]) -> Result<(u32, &[u8]), DecodeError> {
 fn not_a_frame(bytes: &[u8]) -> DecodeError {
     match bytes.first() {
         None => DecodeError::Empty,
-        Some(&MAGIC) => DecodeError::Truncated {
-            offset: bytes.len(),
-            needed: FRAME_BYTES.saturating_sub(bytes.len()),
-        },
+        Some(&MAGIC) => DecodeError::Truncated { offset: bytes.len(), needed: FRAME_BYTES.saturating_sub(bytes.len()) },
         Some(&first) => DecodeError::NotAvro { first },
     }
 }
@@ -82,11 +79,7 @@ impl<T: AvroRecord + Keyed> Codec<T> {
     ///
     /// # Errors
     /// When the registry gives no id, or one that is reserved for internal data.
-    pub fn for_topic(
-        topic: &Topic<T>,
-        prefix: &str,
-        registry: &Arc<dyn Registry>,
-    ) -> Result<Self, RegistryError> {
+    pub fn for_topic(topic: &Topic<T>, prefix: &str, registry: &Arc<dyn Registry>) -> Result<Self, RegistryError> {
         let fixed = catalog::entry(T::NAME).is_some_and(|entry| entry.scope != Scope::Public);
         if fixed {
             return Ok(Self::fixed());
@@ -103,26 +96,14 @@ impl<T: AvroRecord> Codec<T> {
     /// When the record is missing in [`crate::catalog`]: a mistake of this crate, which its tests find.
     pub fn fixed() -> Self {
         let entry = catalog::entry(T::NAME);
-        let id = entry
-            .unwrap_or_else(|| panic!("{} is missing in the catalog", T::NAME))
-            .current()
-            .id;
+        let id = entry.unwrap_or_else(|| panic!("{} is missing in the catalog", T::NAME)).current().id;
         Self::new(id, Arc::new(FixedRegistry))
     }
 
     /// A codec that writes with `id` and asks `registry` about others.
     pub fn new(id: u32, registry: Arc<dyn Registry>) -> Self {
-        let slow = SlowPath {
-            registry,
-            own: OnceLock::new(),
-            writers: RwLock::default(),
-        };
-        Codec {
-            frame: frame(id),
-            id,
-            slow: Arc::new(slow),
-            value: PhantomData,
-        }
+        let slow = SlowPath { registry, own: OnceLock::new(), writers: RwLock::default() };
+        Codec { frame: frame(id), id, slow: Arc::new(slow), value: PhantomData }
     }
 
     /// The id this codec writes.
@@ -151,11 +132,7 @@ impl<T: AvroRecord> Codec<T> {
     #[inline]
     pub fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError> {
         let (id, body) = unframe(bytes)?;
-        if id == self.id {
-            decode_exact(body)
-        } else {
-            self.decode_other(id, body)
-        }
+        if id == self.id { decode_exact(body) } else { self.decode_other(id, body) }
     }
 
     #[cold]
@@ -163,17 +140,10 @@ impl<T: AvroRecord> Codec<T> {
         match &*self.writer(id)? {
             Writer::SameBytes => decode_exact(body),
             Writer::Resolve(schema) => {
-                let body = self
-                    .slow
-                    .resolve(schema, T::schema_json(), body)
-                    .map_err(|error| match error {
-                        Unresolved::Bytes(error) => error,
-                        Unresolved::Schema(reason) => DecodeError::Incompatible {
-                            id,
-                            name: T::NAME,
-                            reason,
-                        },
-                    })?;
+                let body = self.slow.resolve(schema, T::schema_json(), body).map_err(|error| match error {
+                    Unresolved::Bytes(error) => error,
+                    Unresolved::Schema(reason) => DecodeError::Incompatible { id, name: T::NAME, reason },
+                })?;
                 decode_exact(&body)
             }
         }
@@ -181,36 +151,21 @@ impl<T: AvroRecord> Codec<T> {
 
     /// The writer's schema behind an id, from memory or from the registry.
     fn writer(&self, id: u32) -> Result<Arc<Writer>, DecodeError> {
-        let known = self
-            .slow
-            .writers
-            .read()
-            .unwrap_or_else(|e| e.into_inner())
-            .get(&id)
-            .cloned();
+        let known = self.slow.writers.read().unwrap_or_else(|e| e.into_inner()).get(&id).cloned();
         if let Some(writer) = known {
             return Ok(writer);
         }
         let text = lookup(&*self.slow.registry, id)?;
-        let incompatible = |e: apache_avro::Error| DecodeError::Incompatible {
-            id,
-            name: T::NAME,
-            reason: e.to_string(),
-        };
+        let incompatible =
+            |e: apache_avro::Error| DecodeError::Incompatible { id, name: T::NAME, reason: e.to_string() };
         let schema = Schema::parse_str(&text).map_err(incompatible)?;
         let own = self.slow.own(T::schema_json());
-        let writer = if schema.canonical_form() == own.canonical_form() {
-            Writer::SameBytes
-        } else {
-            Writer::Resolve(schema)
-        };
+        let writer =
+            if schema.canonical_form() == own.canonical_form() { Writer::SameBytes } else { Writer::Resolve(schema) };
         let writer = Arc::new(writer);
         let mut writers = self.slow.writers.write().unwrap_or_else(|e| e.into_inner());
         if writers.len() >= WRITER_SCHEMAS_MAX && !writers.contains_key(&id) {
-            return Err(DecodeError::TooManyWriters {
-                id,
-                max: WRITER_SCHEMAS_MAX,
-            });
+            return Err(DecodeError::TooManyWriters { id, max: WRITER_SCHEMAS_MAX });
         }
         writers.insert(id, Arc::clone(&writer));
         Ok(writer)
@@ -219,17 +174,10 @@ impl<T: AvroRecord> Codec<T> {
 
 /// The schema text behind an id found in data: reserved ids from the catalog, others from the registry.
 pub(crate) fn lookup(registry: &dyn Registry, id: u32) -> Result<Arc<str>, DecodeError> {
-    let registry = if id >= catalog::RESERVED_FROM {
-        &FixedRegistry
-    } else {
-        registry
-    };
+    let registry = if id >= catalog::RESERVED_FROM { &FixedRegistry } else { registry };
     registry
         .schema_by_id(id)
-        .map_err(|e| DecodeError::RegistryUnavailable {
-            id,
-            reason: e.to_string(),
-        })?
+        .map_err(|e| DecodeError::RegistryUnavailable { id, reason: e.to_string() })?
         .ok_or(DecodeError::UnknownSchemaId { id })
 }
 
@@ -254,48 +202,28 @@ impl From<apache_avro::Error> for Unresolved {
 
 impl SlowPath {
     fn own(&self, json: &'static str) -> &Schema {
-        self.own.get_or_init(|| {
-            Schema::parse_str(json).expect("our own .avsc parses (a test parses every one)")
-        })
+        self.own.get_or_init(|| Schema::parse_str(json).expect("our own .avsc parses (a test parses every one)"))
     }
 
     /// The body as our own schema would have written it.
-    fn resolve(
-        &self,
-        writer: &Schema,
-        own_json: &'static str,
-        body: &[u8],
-    ) -> Result<Vec<u8>, Unresolved> {
+    fn resolve(&self, writer: &Schema, own_json: &'static str, body: &[u8]) -> Result<Vec<u8>, Unresolved> {
         // apache-avro trusts lengths up to 512 MiB. Walking the bytes first with our own reader proves them sound.
         json::value_from_schema(writer, body).map_err(Unresolved::Bytes)?;
         let own = self.own(own_json);
         let mut bytes = body;
-        let value = GenericDatumReader::builder(writer)
-            .reader_schema(own)
-            .build()?
-            .read_value(&mut bytes)?;
-        Ok(GenericDatumWriter::builder(own)
-            .build()?
-            .write_value_to_vec(value)?)
+        let value = GenericDatumReader::builder(writer).reader_schema(own).build()?.read_value(&mut bytes)?;
+        Ok(GenericDatumWriter::builder(own).build()?.write_value_to_vec(value)?)
     }
 }
 
 impl<T> Clone for Codec<T> {
     fn clone(&self) -> Self {
-        Codec {
-            frame: self.frame,
-            id: self.id,
-            slow: Arc::clone(&self.slow),
-            value: PhantomData,
-        }
+        Codec { frame: self.frame, id: self.id, slow: Arc::clone(&self.slow), value: PhantomData }
     }
 }
 
 impl<T: AvroRecord> fmt::Debug for Codec<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Codec")
-            .field("record", &T::NAME)
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Codec").field("record", &T::NAME).field("id", &self.id).finish_non_exhaustive()
     }
 }

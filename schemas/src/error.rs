@@ -69,9 +69,7 @@ pub enum DecodeError {
         offset: usize,
     },
     /// Bytes are left over after the value: written with another schema than the id says.
-    #[error(
-        "{count} byte(s) are left over after the value: not written with the schema its id names"
-    )]
+    #[error("{count} byte(s) are left over after the value: not written with the schema its id names")]
     Trailing {
         /// How many are left.
         count: usize,
@@ -154,9 +152,7 @@ pub enum RegistryError {
         reason: String,
     },
     /// The subject does not exist and registering is switched off.
-    #[error(
-        "subject {subject} has no version equal to schema {name}: register it, or allow registering"
-    )]
+    #[error("subject {subject} has no version equal to schema {name}: register it, or allow registering")]
     UnknownSubject {
         /// The subject.
         subject: String,

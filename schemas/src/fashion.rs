@@ -481,8 +481,8 @@ impl Keyed for OrderStatus {
 /// The topics of fashion-store.
 pub mod topics {
     use super::{
-        DeliveryEvent, DeliveryRequest, OrderCancelled, OrderCommand, OrderStatus, ProductCommand,
-        StockRequest, StockResult,
+        DeliveryEvent, DeliveryRequest, OrderCancelled, OrderCommand, OrderStatus, ProductCommand, StockRequest,
+        StockResult,
     };
     use crate::payment::{PaymentRequest, PaymentResult};
     use crate::topics::{Topic, TopicSpec};
@@ -492,25 +492,19 @@ pub mod topics {
     /// What customers ask for.
     pub const ORDERS: Topic<OrderCommand> = Topic::command("fashion.orders", "order_id");
     /// From the order saga to the stock.
-    pub const STOCK_REQUESTS: Topic<StockRequest> =
-        Topic::internal("fashion.stock-requests", "product_id");
+    pub const STOCK_REQUESTS: Topic<StockRequest> = Topic::internal("fashion.stock-requests", "product_id");
     /// From the stock to the order saga.
-    pub const STOCK_RESULTS: Topic<StockResult> =
-        Topic::internal("fashion.stock-results", "order_id");
+    pub const STOCK_RESULTS: Topic<StockResult> = Topic::internal("fashion.stock-results", "order_id");
     /// From the order saga to the payment worker.
-    pub const PAYMENT_REQUESTS: Topic<PaymentRequest> =
-        Topic::internal("fashion.payment-requests", "order_id");
+    pub const PAYMENT_REQUESTS: Topic<PaymentRequest> = Topic::internal("fashion.payment-requests", "order_id");
     /// From the payment worker, or any external payment system, to the order saga.
-    pub const PAYMENT_RESULTS: Topic<PaymentResult> =
-        Topic::internal("fashion.payment-results", "order_id");
+    pub const PAYMENT_RESULTS: Topic<PaymentResult> = Topic::internal("fashion.payment-results", "order_id");
     /// From the order saga to delivery management.
-    pub const DELIVERY_REQUESTS: Topic<DeliveryRequest> =
-        Topic::internal("fashion.delivery-requests", "order_id");
+    pub const DELIVERY_REQUESTS: Topic<DeliveryRequest> = Topic::internal("fashion.delivery-requests", "order_id");
     /// What happened to deliveries.
     pub const DELIVERIES: Topic<DeliveryEvent> = Topic::event("fashion.deliveries", "order_id");
     /// Orders that ended without delivery.
-    pub const CANCELLATIONS: Topic<OrderCancelled> =
-        Topic::event("fashion.cancellations", "order_id");
+    pub const CANCELLATIONS: Topic<OrderCancelled> = Topic::event("fashion.cancellations", "order_id");
     /// Every change of state of every order.
     pub const ORDER_STATUS: Topic<OrderStatus> = Topic::event("fashion.order-status", "order_id");
 

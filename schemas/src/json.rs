@@ -42,9 +42,7 @@ pub fn value_from_framed(registry: &dyn Registry, bytes: &[u8]) -> Result<Value,
 /// # Errors
 /// When the bytes do not fit the schema, or the schema uses a type that is not supported here.
 pub fn value_from_schema(schema: &Schema, body: &[u8]) -> Result<Value, DecodeError> {
-    let resolved = ResolvedSchema::try_from(schema).map_err(|e| DecodeError::Schema {
-        reason: e.to_string(),
-    })?;
+    let resolved = ResolvedSchema::try_from(schema).map_err(|e| DecodeError::Schema { reason: e.to_string() })?;
     let mut reader = Reader::new(body);
     let value = read(schema, resolved.get_names(), &mut reader, 0)?;
     reader.finish()?;
@@ -58,30 +56,18 @@ fn own_schema(id: u32) -> Result<Arc<Schema>, DecodeError> {
         return Ok(Arc::clone(schema));
     }
     let schema = Arc::new(parse(&lookup(&FixedRegistry, id)?)?);
-    PARSED
-        .write()
-        .unwrap_or_else(|e| e.into_inner())
-        .insert(id, Arc::clone(&schema));
+    PARSED.write().unwrap_or_else(|e| e.into_inner()).insert(id, Arc::clone(&schema));
     Ok(schema)
 }
 
 fn parse(text: &str) -> Result<Schema, DecodeError> {
-    Schema::parse_str(text).map_err(|e| DecodeError::Schema {
-        reason: e.to_string(),
-    })
+    Schema::parse_str(text).map_err(|e| DecodeError::Schema { reason: e.to_string() })
 }
 
 /// Walks one value. `depth` bounds the stack: a schema from outside may refer to itself.
-fn read(
-    schema: &Schema,
-    names: &NamesRef<'_>,
-    reader: &mut Reader<'_>,
-    depth: usize,
-) -> Result<Value, DecodeError> {
+fn read(schema: &Schema, names: &NamesRef<'_>, reader: &mut Reader<'_>, depth: usize) -> Result<Value, DecodeError> {
     if depth > DEPTH_MAX {
-        return Err(DecodeError::Schema {
-            reason: format!("values nest deeper than {DEPTH_MAX}"),
-        });
+        return Err(DecodeError::Schema { reason: format!("values nest deeper than {DEPTH_MAX}") });
     }
     let depth = depth + 1;
     Ok(match schema {
@@ -107,29 +93,19 @@ fn read(
         Schema::Fixed(fixed) => hex(reader.take(fixed.size)?),
         Schema::Enum(schema) => {
             let index = reader.long()?;
-            let symbol = usize::try_from(index)
-                .ok()
-                .and_then(|i| schema.symbols.get(i));
-            symbol
-                .ok_or_else(|| reader.bad_index("an enum", "symbol", index))?
-                .as_str()
-                .into()
+            let symbol = usize::try_from(index).ok().and_then(|i| schema.symbols.get(i));
+            symbol.ok_or_else(|| reader.bad_index("an enum", "symbol", index))?.as_str().into()
         }
         Schema::Record(record) => {
             let mut object = Map::with_capacity(record.fields.len());
             for field in &record.fields {
-                object.insert(
-                    field.name.clone(),
-                    read(&field.schema, names, reader, depth)?,
-                );
+                object.insert(field.name.clone(), read(&field.schema, names, reader, depth)?);
             }
             Value::Object(object)
         }
         Schema::Union(union) => {
             let index = reader.long()?;
-            let branch = usize::try_from(index)
-                .ok()
-                .and_then(|i| union.variants().get(i));
+            let branch = usize::try_from(index).ok().and_then(|i| union.variants().get(i));
             let branch = branch.ok_or_else(|| reader.bad_index("a union", "branch", index))?;
             let value = read(branch, names, reader, depth)?;
             // `["null", T]` is an optional value; any other union says which branch it holds.
@@ -159,16 +135,12 @@ fn read(
         }
         Schema::Ref { name } => {
             let target = names.get(name).copied();
-            let target = target.ok_or_else(|| DecodeError::Schema {
-                reason: format!("{name} is not defined"),
-            })?;
+            let target = target.ok_or_else(|| DecodeError::Schema { reason: format!("{name} is not defined") })?;
             read(target, names, reader, depth)?
         }
         other => {
             let kind = format!("{:?}", SchemaKind::from(other));
-            return Err(DecodeError::Schema {
-                reason: format!("type {kind} is not supported here"),
-            });
+            return Err(DecodeError::Schema { reason: format!("type {kind} is not supported here") });
         }
     })
 }
@@ -188,9 +160,5 @@ fn blocks<'a>(
 }
 
 fn hex(bytes: &[u8]) -> Value {
-    bytes
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
-        .into()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }

@@ -100,16 +100,7 @@ impl<T: AvroRecord + Keyed> Topic<T> {
     }
 
     const fn new(base: &'static str, key: &'static str, kind: Kind, retention: Retention) -> Self {
-        Topic {
-            spec: TopicSpec {
-                base,
-                key,
-                record: T::NAME,
-                kind,
-                retention,
-            },
-            value: PhantomData,
-        }
+        Topic { spec: TopicSpec { base, key, record: T::NAME, kind, retention }, value: PhantomData }
     }
 }
 

@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::test_runner::{Config, TestRunner};
-use schemas::{AvroRecord, Reader, catalog, json};
+use schemas::{Reader, catalog, json};
 use support::{Record, Visitor, apache_bytes, apache_value, schema, values, visit_all};
 
 /// Generated values per type.

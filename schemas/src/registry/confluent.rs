@@ -111,7 +111,8 @@ impl ConfluentRegistry {
 
     /// Asks the thread and waits for the answer, at most [`REGISTRY_WAIT_MAX`].
     fn ask<R>(&self, request: Request, answer: &Receiver<Result<R, RegistryError>>) -> Result<R, RegistryError> {
-        let unavailable = |reason: &str| RegistryError::Unavailable { url: self.url.clone(), reason: reason.to_owned() };
+        let unavailable =
+            |reason: &str| RegistryError::Unavailable { url: self.url.clone(), reason: reason.to_owned() };
         self.requests.try_send(request).map_err(|_| unavailable("too many look-ups are waiting"))?;
         answer.recv_timeout(REGISTRY_WAIT_MAX).unwrap_or_else(|_| {
             let error = unavailable(&format!("no answer within {} s", REGISTRY_WAIT_MAX.as_secs()));
@@ -187,13 +188,7 @@ impl Thread {
         }
     }
 
-    fn id(
-        &self,
-        settings: &SrSettings,
-        subject: String,
-        name: &'static str,
-        json: &str,
-    ) -> Result<u32, RegistryError> {
+    fn id(&self, settings: &SrSettings, subject: String, name: &'static str, json: &str) -> Result<u32, RegistryError> {
         let answer = if self.register {
             let schema = SuppliedSchema::new(Some(name.to_owned()), SchemaType::Avro, json.to_owned());
             post_schema(settings, subject.clone(), schema).map(|schema| Some(schema.id))

@@ -14,10 +14,7 @@ impl Registry for FixedRegistry {
     fn id_for_subject(&self, subject: &str, name: &'static str) -> Result<u32, RegistryError> {
         catalog::entry(name)
             .map(|entry| entry.current().id)
-            .ok_or_else(|| RegistryError::UnknownSubject {
-                subject: subject.to_owned(),
-                name,
-            })
+            .ok_or_else(|| RegistryError::UnknownSubject { subject: subject.to_owned(), name })
     }
 
     fn schema_by_id(&self, id: u32) -> Result<Option<Arc<str>>, RegistryError> {

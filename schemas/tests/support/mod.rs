@@ -18,7 +18,10 @@ pub(crate) trait Visitor {
 }
 
 /// What every record type can do.
-pub(crate) trait Record: AvroRecord + Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned {}
+pub(crate) trait Record:
+    AvroRecord + Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned
+{
+}
 impl<T: AvroRecord + Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned> Record for T {}
 
 /// Visits every record type; `catalog.rs` proves that none is missing.
@@ -41,9 +44,9 @@ pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
         Schema::Int => edgy(i64::from(i32::MIN), i64::from(i32::MAX)).prop_map(|n| Value::Int(n as i32)).boxed(),
         Schema::Long => edgy(i64::MIN, i64::MAX).prop_map(Value::Long).boxed(),
         Schema::TimestampMillis => edgy(i64::MIN, i64::MAX).prop_map(Value::TimestampMillis).boxed(),
-        Schema::String => prop_oneof![4 => "[a-z0-9-]{0,12}", 1 => ".{0,6}", 1 => "[가-힣]{60,90}"]
-            .prop_map(Value::String)
-            .boxed(),
+        Schema::String => {
+            prop_oneof![4 => "[a-z0-9-]{0,12}", 1 => ".{0,6}", 1 => "[가-힣]{60,90}"].prop_map(Value::String).boxed()
+        }
         Schema::Enum(schema) => {
             let symbols = schema.symbols.clone();
             (0..symbols.len()).prop_map(move |i| Value::Enum(i as u32, symbols[i].clone())).boxed()

@@ -5,21 +5,32 @@
 
 # install_packages WHY PACKAGE…: by apt-get, as root or by sudo; else says what to run.
 install_packages() {
-  local why=$1 as_root=()
+  local why=$1
   shift
   command -v apt-get >/dev/null || die_missing "$why needs the equivalent of these Debian packages: $*"
+  say "$why needs packages that are not installed: $*"
+  _apt_update
+  _apt env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# A fresh container has no package lists; stale lists name versions that are gone. Once per script run is enough.
+_apt_update() {
+  [[ -z ${_apt_updated:-} ]] || return 0
+  _apt apt-get update -qq
+  _apt_updated=yes
+}
+
+# Runs a command as root and shows it; keeps dpkg's hundred lines of success out of sight, and shows them when there was none.
+_apt() {
+  local as_root=()
   if ((EUID != 0)); then
-    command -v sudo >/dev/null || die_missing "$why needs packages; as root run: apt-get install -y $*"
+    command -v sudo >/dev/null || die_missing "no sudo here; as root run: $*"
     as_root=(sudo)
   fi
-  say "$why needs packages that are not installed: $*"
-  # A fresh container has no package lists; stale lists name versions that are gone. Once per script run is enough.
-  if [[ -z ${_apt_updated:-} ]]; then
-    do_it "${as_root[@]}" apt-get update -qq >&2
-    _apt_updated=yes
-  fi
-  do_it "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
-    die_missing "apt-get could not install: $*"
+  note "+ ${as_root[*]}${as_root:+ }$*"
+  "${as_root[@]}" "$@" >"$RUN_DIR/apt.log" 2>&1 && return 0
+  show_tail "$RUN_DIR/apt.log"
+  die_missing "this command failed: $*"
 }
 
 # need WHY COMMAND PACKAGE…: installs the packages unless COMMAND exists.
@@ -73,17 +84,28 @@ java_version() {
   echo "${version:-0}"
 }
 
-need_java() {
-  (($(java_version) >= $1)) && return 0
-  install_packages "Kafka" openjdk-17-jre-headless
-  (($(java_version) >= $1)) || die_missing "Java $1+ is needed, here is $(java_version): apt-get install openjdk-17-jre-headless"
+# install_java WHY jre|jdk: the oldest long-term release that this distribution has and Kafka runs on: Debian 12 has 17
+# only, Debian 13 has 21 and no 17, and what `default-jre` is differs everywhere.
+install_java() {
+  local release
+  _apt_update
+  for release in 17 21 25; do
+    [[ -n $(apt-cache search --names-only "^openjdk-$release-$2-headless\$") ]] || continue
+    install_packages "$1" "openjdk-$release-$2-headless"
+    return
+  done
+  die_missing "$1 needs Java 17 or newer, and no openjdk-17, -21 or -25 package was found"
 }
 
-# Java programs in one source file (`java File.java`) need the compiler, which a headless JRE lacks.
-need_jdk() {
-  command -v javac >/dev/null && return 0
-  install_packages "the check against Java's own client" openjdk-17-jdk-headless
+need_java() {
+  (($(java_version) >= $1)) && return 0
+  install_java "Kafka" jre
+  (($(java_version) >= $1)) ||
+    die_missing "Java $1+ is needed, and \`java\` is still $(java_version): choose another by update-alternatives --config java"
 }
+
+# Java programs in one source file (`java File.java`) need the compiler, which a JRE lacks.
+need_jdk() { command -v javac >/dev/null || install_java "the check against Java's own client" jdk; }
 
 need_maven() {
   need_java 17

@@ -34,11 +34,12 @@ part_kafka() {
 
 # start_store_on_kafka PORT: topics, a payment provider on PORT+1 and one node on PORT; leaves its base URL in $STORE_URL.
 start_store_on_kafka() {
+  local provider=127.0.0.1:$(($1 + 1))
   STORE_URL=http://127.0.0.1:$1
-  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS" --apply
-  serve payment-sim "http://127.0.0.1:$(($1 + 1))/livez" "$ORDERFLOW" payment-sim --port $(($1 + 1))
-  serve node "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --port "$1" \
-    --data-dir "$PART_DIR/node" --payment-url "http://127.0.0.1:$(($1 + 1))"
+  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS"
+  serve payment-sim "http://$provider/settings" "$ORDERFLOW" payment-sim --listen "$provider"
+  serve node "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --listen "127.0.0.1:$1" \
+    --instance-id node --data-dir "$PART_DIR/node" --set "payment.url=http://$provider"
 }
 
 # client_tests PATH…: the Python tests there, against $BROKERS and $STORE_URL.

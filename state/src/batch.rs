@@ -169,6 +169,16 @@ impl Op<'_> {
             | Op::Position { store, .. } => store,
         }
     }
+
+    /// The partition it changes.
+    pub fn partition(&self) -> Partition {
+        match *self {
+            Op::Put { partition, .. }
+            | Op::Delete { partition, .. }
+            | Op::DeleteRange { partition, .. }
+            | Op::Position { partition, .. } => partition,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -190,13 +200,16 @@ mod tests {
             batch.delete(s, p, b"d");
             batch.position(s, p, &position);
             batch.put(s, p, b"", b"");
-            assert_eq!(batch.iter().collect::<Vec<_>>(), vec![
-                Op::Put { store: s, partition: p, key: b"k", value: b"v" },
-                Op::DeleteRange { store: s, partition: p, from: b"a", to: b"b" },
-                Op::Delete { store: s, partition: p, key: b"d" },
-                Op::Position { store: s, partition: p, encoded: &encoded },
-                Op::Put { store: s, partition: p, key: b"", value: b"" },
-            ]);
+            assert_eq!(
+                batch.iter().collect::<Vec<_>>(),
+                vec![
+                    Op::Put { store: s, partition: p, key: b"k", value: b"v" },
+                    Op::DeleteRange { store: s, partition: p, from: b"a", to: b"b" },
+                    Op::Delete { store: s, partition: p, key: b"d" },
+                    Op::Position { store: s, partition: p, encoded: &encoded },
+                    Op::Put { store: s, partition: p, key: b"", value: b"" },
+                ]
+            );
             assert_eq!(batch.bytes(), 5 + encoded.len());
         }
     }

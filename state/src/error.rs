@@ -98,7 +98,9 @@ impl Error {
             | Error::InvalidName { .. }
             | Error::KindChanged { .. }
             | Error::TooManyStores => Action::Refuse,
-            Error::Storage { .. } | Error::UnknownStore(_) | Error::InvalidPartition(_) | Error::Frozen { .. } => Action::Crash,
+            Error::Storage { .. } | Error::UnknownStore(_) | Error::InvalidPartition(_) | Error::Frozen { .. } => {
+                Action::Crash
+            }
         }
     }
 }

@@ -34,16 +34,20 @@
 mod backend;
 mod batch;
 mod error;
+pub mod fault;
+pub mod layout;
 mod memory;
 mod overlay;
 mod position;
 mod range;
 #[cfg(feature = "rocksdb")]
 pub mod rocks;
+pub mod value;
 
 pub use backend::{Backend, Snapshot, StoreKind, Usage, Visit};
 pub use batch::{Batch, Op};
 pub use error::{Action, Error};
+pub use fault::FaultBackend;
 pub use memory::Memory;
 pub use overlay::Overlay;
 pub use position::Position;

@@ -99,8 +99,7 @@ impl RocksBackend {
     /// # Errors
     /// [`Error::Storage`].
     pub fn store_names(&self) -> Result<Vec<String>, Error> {
-        let mut names =
-            Db::list_cf(&rocksdb::Options::default(), &self.path).map_err(failed("listing stores"))?;
+        let mut names = Db::list_cf(&rocksdb::Options::default(), &self.path).map_err(failed("listing stores"))?;
         names.retain(|name| name != POSITIONS);
         names.sort();
         Ok(names)

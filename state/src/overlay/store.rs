@@ -99,7 +99,12 @@ struct Undo {
 enum Before {
     /// The overlay did not know the key.
     Unknown,
-    Entry { state: State, present: bool, sequence: u64, value: ops::Range<usize> },
+    Entry {
+        state: State,
+        present: bool,
+        sequence: u64,
+        value: ops::Range<usize>,
+    },
 }
 
 impl Store {

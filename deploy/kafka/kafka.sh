@@ -185,10 +185,10 @@ main() {
   shift || true
   case $command in
     -h | --help | help) usage && exit 0 ;;
-    start | stop | kill | restart | status | clean | jars) parse_options "$@" ;;
+    jars) fetch_jars && jars_folder && exit 0 ;;
+    start | stop | kill | restart | status | clean) parse_options "$@" ;;
     *) die_usage "unknown command '$command' (kafka.sh --help)" ;;
   esac
-  [[ $command != jars ]] || { fetch_jars && jars_folder && exit 0; }
   [[ $command != status ]] || { status && exit 0 || exit 1; }
   # One command at a time per broker: two `start`s at once must not make two JVMs.
   exec 9>"$DATA.lock"

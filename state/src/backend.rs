@@ -7,6 +7,9 @@ use crate::{Batch, Direction, Error, Partition, Position, Range, StoreId};
 /// Called with each key and value of a scan; breaking ends the scan.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
+/// Longest store name, in bytes.
+const STORE_NAME_BYTES_MAX: usize = 255;
+
 /// How a store's data is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreKind {
@@ -97,4 +100,15 @@ pub struct Usage {
     pub disk_bytes: u64,
     /// Compaction's backlog (RocksDB's estimate).
     pub pending_compaction_bytes: u64,
+}
+
+/// The rule for store names, the same on every backend: a store's name is its column family's on disk, where
+/// `default` is taken.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let rule = match name {
+        "default" => "it is reserved",
+        _ if name.is_empty() || name.len() > STORE_NAME_BYTES_MAX => "1 to 255 bytes",
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidName { name: name.to_owned(), rule })
 }

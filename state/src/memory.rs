@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockW
 
 use rustc_hash::FxHashMap;
 
-use crate::backend::{Backend, Snapshot, StoreKind, Usage, Visit};
+use crate::backend::{Backend, Snapshot, StoreKind, Usage, Visit, check_name};
 use crate::{Batch, Direction, Error, Op, Partition, Position, Range, StoreId};
 
 /// All stores in ordered maps under one lock. Loses everything with the process; [`Backend::sync`] does nothing.
@@ -98,6 +98,7 @@ impl Memory {
 
 impl Backend for Memory {
     fn open_store(&self, name: &str, kind: StoreKind) -> Result<StoreId, Error> {
+        check_name(name)?;
         let mut data = self.change();
         if let Some(at) = data.stores.iter().position(|store| store.name == name) {
             return match data.stores.get(at) {

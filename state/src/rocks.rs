@@ -19,7 +19,7 @@ use rocksdb::{
 };
 use smallvec::SmallVec;
 
-use crate::backend::{Backend, Snapshot, StoreKind, Usage, Visit};
+use crate::backend::{Backend, Snapshot, StoreKind, Usage, Visit, check_name};
 use crate::memory::{Memory, View};
 use crate::{Batch, Direction, Error, Op, Partition, Position, Range, StoreId};
 
@@ -29,9 +29,6 @@ type Db = DBWithThreadMode<MultiThreaded>;
 
 /// Where positions are; RocksDB makes it by itself.
 const POSITIONS: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
-
-/// A store's name is its column family's, and part of its positions' keys.
-const STORE_NAME_BYTES_MAX: usize = 255;
 
 /// A [`Backend`] over one RocksDB in one directory; [`StoreKind::Memory`] stores are held in memory beside it.
 ///
@@ -179,13 +176,7 @@ impl RocksBackend {
 
 impl Backend for RocksBackend {
     fn open_store(&self, name: &str, kind: StoreKind) -> Result<StoreId, Error> {
-        let invalid = |rule| Error::InvalidName { name: name.to_owned(), rule };
-        if name.is_empty() || name.len() > STORE_NAME_BYTES_MAX {
-            return Err(invalid("1 to 255 bytes"));
-        }
-        if name == POSITIONS {
-            return Err(invalid("this one is where positions are kept"));
-        }
+        check_name(name)?;
         let mut names = self.column_families.write().unwrap_or_else(PoisonError::into_inner);
         if kind == StoreKind::Persistent && self.db.cf_handle(name).is_none() {
             self.db.create_cf(name, &self.column_family_options).map_err(failed("making a store"))?;

@@ -88,6 +88,9 @@ entries! {
     "orderflow.common.PaymentRequest", "common/PaymentRequest", Public, [1 => 1];
     "orderflow.common.PaymentResult", "common/PaymentResult", Public, [1 => 2];
 
+    "orderflow.common.Payment", "common/state/Payment", Stored, [1 => 1_000_000_500];
+    "orderflow.common.CommandOutcome", "common/state/CommandOutcome", Stored, [1 => 1_000_000_501];
+
     "orderflow.fashion.ProductCommand", "fashion-store/ProductCommand", Public, [1 => 1_000];
     "orderflow.fashion.OrderCommand", "fashion-store/OrderCommand", Public, [1 => 1_001];
     "orderflow.fashion.DeliveryEvent", "fashion-store/DeliveryEvent", Public, [1 => 1_002];
@@ -96,4 +99,34 @@ entries! {
     "orderflow.fashion.StockRequest", "fashion-store/StockRequest", Internal, [1 => 1_000_001_000];
     "orderflow.fashion.StockResult", "fashion-store/StockResult", Internal, [1 => 1_000_001_001];
     "orderflow.fashion.DeliveryRequest", "fashion-store/DeliveryRequest", Internal, [1 => 1_000_001_002];
+    "orderflow.fashion.Order", "fashion-store/state/Order", Stored, [1 => 1_000_001_500];
+    "orderflow.fashion.Dashboard", "fashion-store/state/Dashboard", Stored, [1 => 1_000_001_501];
+    "orderflow.fashion.Product", "fashion-store/state/Product", Stored, [1 => 1_000_001_502];
+    "orderflow.fashion.Reservation", "fashion-store/state/Reservation", Stored, [1 => 1_000_001_503];
+    "orderflow.fashion.Delivery", "fashion-store/state/Delivery", Stored, [1 => 1_000_001_504];
+
+    "orderflow.gdmarket.ItemCommand", "gdmarket/ItemCommand", Public, [1 => 2_000];
+    "orderflow.gdmarket.RentalCommand", "gdmarket/RentalCommand", Public, [1 => 2_001];
+    "orderflow.gdmarket.RentalEvent", "gdmarket/RentalEvent", Public, [1 => 2_002];
+    "orderflow.gdmarket.RentalStatus", "gdmarket/RentalStatus", Public, [1 => 2_003];
+    "orderflow.gdmarket.ItemStatus", "gdmarket/ItemStatus", Public, [1 => 2_004];
+    "orderflow.gdmarket.ItemRequest", "gdmarket/ItemRequest", Internal, [1 => 1_000_002_000];
+    "orderflow.gdmarket.ItemResult", "gdmarket/ItemResult", Internal, [1 => 1_000_002_001];
+
+    "orderflow.taxi.PassengerCommand", "taxi/PassengerCommand", Public, [1 => 3_000];
+    "orderflow.taxi.DriverCommand", "taxi/DriverCommand", Public, [1 => 3_001];
+    "orderflow.taxi.CallEvent", "taxi/CallEvent", Public, [1 => 3_002];
+    "orderflow.taxi.CallStatus", "taxi/CallStatus", Public, [1 => 3_003];
+    "orderflow.taxi.CallRequest", "taxi/CallRequest", Internal, [1 => 1_000_003_000];
+    "orderflow.taxi.CallResult", "taxi/CallResult", Internal, [1 => 1_000_003_001];
+
+    "orderflow.ebook.BookCommand", "ebook-rental/BookCommand", Public, [1 => 4_000];
+    "orderflow.ebook.RentCommand", "ebook-rental/RentCommand", Public, [1 => 4_001];
+    "orderflow.ebook.DecisionCommand", "ebook-rental/DecisionCommand", Public, [1 => 4_002];
+    "orderflow.ebook.RentEvent", "ebook-rental/RentEvent", Public, [1 => 4_003];
+    "orderflow.ebook.RentStatus", "ebook-rental/RentStatus", Public, [1 => 4_004];
+    "orderflow.ebook.BookRequest", "ebook-rental/BookRequest", Internal, [1 => 1_000_004_000];
+    "orderflow.ebook.BookResult", "ebook-rental/BookResult", Internal, [1 => 1_000_004_001];
+    "orderflow.ebook.ApprovalRequest", "ebook-rental/ApprovalRequest", Internal, [1 => 1_000_004_002];
+    "orderflow.ebook.ApprovalResult", "ebook-rental/ApprovalResult", Internal, [1 => 1_000_004_003];
 }

@@ -1,5 +1,7 @@
 //! fashion-store: products, orders, stock, delivery, cancellation. Payment is in [`crate::payment`].
 
+pub mod state;
+
 use crate::avro;
 use crate::topics::Keyed;
 

@@ -11,13 +11,17 @@
 pub mod avro;
 pub mod catalog;
 mod codec;
+pub mod ebook;
 mod error;
 pub mod fashion;
+pub mod gdmarket;
 pub mod json;
 pub mod limits;
 mod macros;
 pub mod payment;
 pub mod registry;
+pub mod state;
+pub mod taxi;
 pub mod topics;
 
 pub use avro::{AvroRecord, AvroValue, Reader, write_long};

@@ -50,7 +50,7 @@ impl Retention {
 pub struct TopicSpec {
     /// Name without prefix; see [`TopicSpec::name`].
     pub base: &'static str,
-    /// The field that is the record's key, e.g. `order_id`.
+    /// What the record's key is, e.g. `order_id` (which payment records hold as `correlation_id`).
     pub key: &'static str,
     /// Full Avro name of the values' record.
     pub record: &'static str,
@@ -74,7 +74,8 @@ impl TopicSpec {
 
 /// Every topic of every app.
 pub fn all() -> impl Iterator<Item = TopicSpec> {
-    [crate::fashion::topics::ALL].into_iter().flatten().copied()
+    use crate::{ebook, fashion, gdmarket, taxi};
+    [fashion::topics::ALL, gdmarket::topics::ALL, taxi::topics::ALL, ebook::topics::ALL].into_iter().flatten().copied()
 }
 
 /// A topic whose values are `T`.

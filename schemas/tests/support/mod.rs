@@ -27,12 +27,27 @@ impl<T: AvroRecord + Clone + std::fmt::Debug + PartialEq + Serialize + Deseriali
 /// Visits every record type; `catalog.rs` proves that none is missing.
 pub(crate) fn visit_all(visitor: &mut impl Visitor) {
     macro_rules! visit {
-        ( $( $module:ident: $( $type:ident )+; )+ ) => { $( $( visitor.visit::<schemas::$module::$type>(); )+ )+ };
+        ( $( [ $( $module:tt )+ ] $( $type:ident )+; )+ ) => { $( {
+            use schemas::$( $module )+::*;
+            $( visitor.visit::<$type>(); )+
+        } )+ };
     }
     visit! {
-        payment: PaymentRequest PaymentResult;
-        fashion: ProductCommand OrderCommand StockRequest StockResult DeliveryRequest DeliveryEvent OrderCancelled
+        [payment] PaymentRequest PaymentResult;
+        [fashion] ProductCommand OrderCommand StockRequest StockResult DeliveryRequest DeliveryEvent OrderCancelled
             OrderStatus;
+        [gdmarket] ItemCommand RentalCommand ItemRequest ItemResult RentalEvent RentalStatus ItemStatus;
+        [taxi] PassengerCommand DriverCommand CallRequest CallResult CallEvent CallStatus;
+        [ebook] BookCommand RentCommand DecisionCommand BookRequest BookResult ApprovalRequest ApprovalResult RentEvent RentStatus;
+    }
+    macro_rules! visit_stored {
+        ( $( $type:path )+ ) => { $( visitor.visit::<$type>(); )+ };
+    }
+    use schemas::fashion::state as fashion;
+    use schemas::state as common;
+    visit_stored! {
+        common::Payment common::CommandOutcome
+        fashion::Order fashion::Dashboard fashion::Product fashion::Reservation fashion::Delivery
     }
 }
 

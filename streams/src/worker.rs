@@ -634,10 +634,14 @@ impl<L: Log> Worker<L> {
 
     /// Decides what follows a failure; only what must stop the process is returned.
     fn recover(&mut self, e: Error, now: Timestamp) -> Result<(), Error> {
-        let action = e.action();
-        if action == Action::Stop {
-            return Err(e);
-        }
+        // A new producer that is still owed stays owed, whatever fails on the way to it: with less, the old transaction
+        // could stay open and be committed with the next one.
+        let owed = matches!(self.retry_at, Some((_, Action::Restore)));
+        let action = match e.action() {
+            Action::Stop => return Err(e),
+            _ if owed => Action::Restore,
+            action => action,
+        };
         self.failures += 1;
         let backoff = self.config.retry_backoff_ms << (self.failures - 1).min(6);
         tracing::warn!(error = %e, ?action, backoff_ms = backoff, failures = self.failures,
@@ -669,11 +673,15 @@ impl<L: Log> Worker<L> {
 
     /// After a failure: a clean transaction state, then every task taken over again from what is committed.
     fn start_over(&mut self, action: Action, now: Timestamp) -> Result<(), Error> {
-        if action == Action::Restore {
-            self.in_transaction = false;
+        let aborted = match (action, std::mem::take(&mut self.in_transaction)) {
+            (Action::Restore, _) => false,
+            (_, false) => true,
+            // Whatever an abort fails with, the transaction may still be open: the next commit would carry it.
+            (_, true) => self.log.abort().inspect_err(|e| tracing::warn!(error = %e, "abort failed")).is_ok(),
+        };
+        if !aborted {
+            self.retry_at = Some((now, Action::Restore));
             self.log.reset()?;
-        } else if std::mem::take(&mut self.in_transaction) {
-            self.log.abort()?;
         }
         let blamed: Vec<_> = self.slots.iter_mut().map(|s| (s.task.id(), s.task.take_blamed())).collect();
         self.take_over_assignment(now)?;

@@ -178,6 +178,7 @@ impl TestDriver {
     /// # Panics
     /// When the workers never come to rest.
     pub fn try_run(&mut self) -> Result<(), Error> {
+        let mut quiet = 0;
         for _ in 0..TURNS_MAX {
             let before = self.cluster.sequence();
             let mut busy = false;
@@ -185,7 +186,10 @@ impl TestDriver {
                 let turn = worker.turn(self.now, Duration::ZERO)?;
                 busy |= turn.busy || turn.processed > 0 || turn.committed;
             }
-            if !busy && self.cluster.sequence() == before && self.cluster.is_settled() {
+            let rests = !busy && self.cluster.sequence() == before && self.cluster.is_settled();
+            quiet = if rests { quiet + 1 } else { 0 };
+            // A turn that resumed a task has not polled it yet.
+            if quiet > 1 {
                 return Ok(());
             }
         }

@@ -259,7 +259,10 @@ impl SimCluster {
         member.generation = 0;
         member.told_to_revoke = false;
         member.released = true;
-        if !known {
+        if known {
+            // The others may have been waiting for its predecessor to let go.
+            inner.try_assign();
+        } else {
             inner.start_rebalance();
         }
         let partitions = inner.partitions.clone();

@@ -11,7 +11,8 @@ pub trait AvroValue: Sized {
     /// Appends the value's encoding.
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// Reads one value; never panics, and allocates no more than the reader's bytes can fill.
+    /// Reads one value; never panics. Strings take as much memory as their bytes; arrays grow as they are read, so a
+    /// count that the bytes do not bear out reserves no more than the input's length.
     ///
     /// # Errors
     /// When the bytes are not such a value.
@@ -208,10 +209,12 @@ impl<'a> Reader<'a> {
             self.long()?;
             count = count.checked_neg().unwrap_or(i64::MAX);
         }
+        // Each item takes a byte at least, so a count is bounded by the bytes that follow it.
         let left = self.left();
         match usize::try_from(count) {
             Ok(count) if count <= left => Ok(Some(count)),
-            _ => Err(DecodeError::Length { offset, length: count, left }),
+            Ok(count) => Err(DecodeError::Truncated { offset: self.end, needed: count - left }),
+            Err(_) => Err(DecodeError::Length { offset, length: count, left }),
         }
     }
 
@@ -362,7 +365,7 @@ impl<T: AvroValue> AvroValue for Vec<T> {
         let mut items = Vec::new();
         while let Some(count) = reader.block()? {
             // Reserve no more memory than the input has bytes; honest large arrays grow as they are read.
-            items.reserve(count.min(reader.left() / size_of::<T>().max(1)));
+            items.reserve_exact(count.min(reader.left() / size_of::<T>().max(1)));
             for _ in 0..count {
                 items.push(T::decode(reader)?);
             }

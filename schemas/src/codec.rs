@@ -208,7 +208,7 @@ impl SlowPath {
     /// The body as our own schema would have written it.
     fn resolve(&self, writer: &Schema, own_json: &'static str, body: &[u8]) -> Result<Vec<u8>, Unresolved> {
         // apache-avro trusts lengths up to 512 MiB. Walking the bytes first with our own reader proves them sound.
-        json::value_from_schema(writer, body).map_err(Unresolved::Bytes)?;
+        json::walk(writer, Reader::after(FRAME_BYTES, body)).map_err(Unresolved::Bytes)?;
         let own = self.own(own_json);
         let mut bytes = body;
         let value = GenericDatumReader::builder(writer).reader_schema(own).build()?.read_value(&mut bytes)?;

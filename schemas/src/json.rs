@@ -14,7 +14,7 @@ use crate::avro::{AvroValue, Reader};
 use crate::catalog::RESERVED_FROM;
 use crate::codec::{lookup, unframe};
 use crate::error::DecodeError;
-use crate::limits::DEPTH_MAX;
+use crate::limits::{DEPTH_MAX, FRAME_BYTES};
 use crate::registry::{FixedRegistry, Registry};
 
 /// A body without frame that was written with a schema of [`crate::catalog`].
@@ -22,7 +22,7 @@ use crate::registry::{FixedRegistry, Registry};
 /// # Errors
 /// When the catalog does not know the id or the bytes do not fit the schema.
 pub fn value_from_avro(id: u32, body: &[u8]) -> Result<Value, DecodeError> {
-    value_from_schema(&*own_schema(id)?, body)
+    walk(&*own_schema(id)?, Reader::new(body))
 }
 
 /// A framed value, its schema looked up in `registry` (ids of our own range in the catalog).
@@ -31,10 +31,8 @@ pub fn value_from_avro(id: u32, body: &[u8]) -> Result<Value, DecodeError> {
 /// When the bytes are not framed, no one knows the id, or the bytes do not fit the schema.
 pub fn value_from_framed(registry: &dyn Registry, bytes: &[u8]) -> Result<Value, DecodeError> {
     let (id, body) = unframe(bytes)?;
-    if id >= RESERVED_FROM {
-        return value_from_avro(id, body);
-    }
-    value_from_schema(&parse(&lookup(registry, id)?)?, body)
+    let body = Reader::after(FRAME_BYTES, body);
+    if id >= RESERVED_FROM { walk(&*own_schema(id)?, body) } else { walk(&parse(&lookup(registry, id)?)?, body) }
 }
 
 /// A body without frame, by the schema it was written with.
@@ -42,8 +40,11 @@ pub fn value_from_framed(registry: &dyn Registry, bytes: &[u8]) -> Result<Value,
 /// # Errors
 /// When the bytes do not fit the schema, or the schema uses a type that is not supported here.
 pub fn value_from_schema(schema: &Schema, body: &[u8]) -> Result<Value, DecodeError> {
+    walk(schema, Reader::new(body))
+}
+
+pub(crate) fn walk(schema: &Schema, mut reader: Reader<'_>) -> Result<Value, DecodeError> {
     let resolved = ResolvedSchema::try_from(schema).map_err(|e| DecodeError::Schema { reason: e.to_string() })?;
-    let mut reader = Reader::new(body);
     let value = read(schema, resolved.get_names(), &mut reader, 0)?;
     reader.finish()?;
     Ok(value)

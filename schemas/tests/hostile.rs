@@ -13,6 +13,10 @@ static ALLOCATOR: Counting = Counting;
 
 const CASES: u32 = 300;
 
+/// Bytes of memory per byte of input at most, for records with arrays: an item's struct is larger than its encoding
+/// (and `Vec` makes room for four at first). Records without arrays take no more than the input's length.
+const ARRAY_GROWTH: usize = 64;
+
 /// Bytes with a valid beginning: random bytes alone rarely get past the first field.
 fn nearly_valid<T: Record>() -> impl Strategy<Value = Vec<u8>> {
     let schema = schema::<T>();
@@ -36,13 +40,14 @@ struct Hostile;
 impl Visitor for Hostile {
     fn visit<T: Record>(&mut self) {
         let codec = Codec::<T>::fixed();
+        let growth = if T::schema_json().contains("\"array\"") { ARRAY_GROWTH } else { 1 };
         let id = catalog::entry(T::NAME).expect("every type is in the catalog").current().id;
         let inputs = prop_oneof![nearly_valid::<T>(), prop::collection::vec(any::<u8>(), 0..64)];
         let config = Config { failure_persistence: None, ..Config::with_cases(CASES) };
         let outcome = TestRunner::new(config).run(&inputs, |body| {
             let framed = [&frame(id)[..], &body].concat();
             let (result, counts) = count(|| codec.decode(&framed));
-            assert!(counts.bytes <= body.len(), "{}: {counts:?} for {} bytes", T::NAME, body.len());
+            assert!(counts.bytes <= body.len() * growth, "{}: {counts:?} for {} bytes", T::NAME, body.len());
             // The walk by schema accepts exactly what the codec accepts.
             assert_eq!(json::value_from_avro(id, &body).is_ok(), result.is_ok(), "{}: {result:?}", T::NAME);
             if let Ok(value) = result {
@@ -93,7 +98,7 @@ fn a_huge_array_count_is_refused_before_anything_is_reserved() {
         count_of_items.encode(&mut bytes);
         bytes.extend_from_slice(&[2, 2, 2]);
         let (result, counts) = count(|| Vec::<String>::decode(&mut Reader::new(&bytes)));
-        assert!(matches!(result, Err(DecodeError::Length { .. })), "{result:?}");
+        assert!(matches!(result, Err(DecodeError::Truncated { .. })), "{result:?}");
         assert_eq!(counts.calls, 0);
     }
 }

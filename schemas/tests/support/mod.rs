@@ -4,6 +4,7 @@
 pub(crate) mod counting;
 
 use apache_avro::Schema;
+use apache_avro::schema::{NamesRef, ResolvedSchema};
 use apache_avro::types::Value;
 use proptest::prelude::*;
 use proptest::strategy::Union;
@@ -53,6 +54,11 @@ pub(crate) fn visit_all(visitor: &mut impl Visitor) {
 
 /// Any value that a schema allows; strings stay short, numbers lean to the edges of their range.
 pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
+    let resolved = ResolvedSchema::try_from(schema).expect("schema resolves");
+    values_in(schema, resolved.get_names())
+}
+
+fn values_in(schema: &Schema, names: &NamesRef<'_>) -> BoxedStrategy<Value> {
     match schema {
         Schema::Null => Just(Value::Null).boxed(),
         Schema::Boolean => any::<bool>().prop_map(Value::Boolean).boxed(),
@@ -67,16 +73,18 @@ pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
             (0..symbols.len()).prop_map(move |i| Value::Enum(i as u32, symbols[i].clone())).boxed()
         }
         Schema::Union(union) => Union::new(union.variants().iter().enumerate().map(|(i, variant)| {
-            values(variant).prop_map(move |value| Value::Union(i as u32, Box::new(value))).boxed()
+            values_in(variant, names).prop_map(move |value| Value::Union(i as u32, Box::new(value))).boxed()
         }))
         .boxed(),
-        Schema::Array(array) => prop::collection::vec(values(&array.items), 0..4).prop_map(Value::Array).boxed(),
+        Schema::Array(array) => {
+            prop::collection::vec(values_in(&array.items, names), 0..4).prop_map(Value::Array).boxed()
+        }
         Schema::Record(record) => record
             .fields
             .iter()
             .fold(Just(Vec::new()).boxed(), |fields, field| {
                 let name = field.name.clone();
-                (fields, values(&field.schema))
+                (fields, values_in(&field.schema, names))
                     .prop_map(move |(mut fields, value)| {
                         fields.push((name.clone(), value));
                         fields
@@ -85,6 +93,7 @@ pub(crate) fn values(schema: &Schema) -> BoxedStrategy<Value> {
             })
             .prop_map(Value::Record)
             .boxed(),
+        Schema::Ref { name } => values_in(names.get(name).expect("name is defined"), names),
         other => panic!("no generator for {other:?}: add one"),
     }
 }

@@ -1,5 +1,161 @@
 //! The HTTP service over committed state: gateway resources, interactive queries, live events, health, metrics.
+//!
+//! [`app`] builds the router over a [`Platform`], the port to the process it runs in. Handlers read
+//! [`streams::View`]s directly; what is not here is asked of the instance that has it, one hop away.
+//!
+//! Two kinds of modules: generic ones (`stores`, `topology`, `registry`, `events`, `health`), which know no business type,
+//! and one per application ([`fashion`]), which has its resources and their wire form.
 
+mod body;
+mod console;
+mod error;
+mod events;
+mod fashion;
+mod hal;
+mod health;
+pub mod limits;
+mod metrics;
+mod params;
 pub mod platform;
+mod position;
+mod registry;
+mod service;
+mod stores;
+mod topology;
+mod wait;
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use thiserror::Error;
+
+pub use error::{ApiError, FieldError};
 pub use platform::Platform;
+
+use crate::limits::{HEADER_BYTES_MAX, URI_BYTES_MAX};
+use crate::service::Api;
+use crate::stores::Scope;
+
+/// Why the service cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The platform runs no application.
+    #[error("no application runs in this process")]
+    NoApp,
+    /// An application lacks a store that its resources are read from.
+    #[error("the topology of {app} has no store '{store}'")]
+    MissingStore {
+        /// The application.
+        app: &'static str,
+        /// The store.
+        store: &'static str,
+    },
+    /// A schema has no id.
+    #[error(transparent)]
+    Registry(#[from] schemas::RegistryError),
+    /// The client for other instances cannot be made.
+    #[error("HTTP client: {0}")]
+    Client(String),
+}
+
+/// Routes of one mount, with their patterns as metrics name them.
+struct Routes<S> {
+    mount: String,
+    router: Router<S>,
+    patterns: Vec<String>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    fn new(mount: &str) -> Self {
+        Routes { mount: mount.to_owned(), router: Router::new(), patterns: Vec::new() }
+    }
+
+    fn add(mut self, path: &str, handlers: MethodRouter<S>) -> Self {
+        let pattern = format!("{}{path}", self.mount);
+        self.router = self.router.route(&pattern, handlers);
+        self.patterns.push(pattern);
+        self
+    }
+}
+
+/// Interactive queries over one application.
+fn generic(mount: &str) -> Routes<Scope> {
+    Routes::new(mount)
+        .add("/stores", get(stores::list))
+        .add("/stores/{store}", get(stores::range))
+        .add("/stores/{store}/{key}", get(stores::get))
+        .add("/topology", get(topology::topology))
+        .add("/instances", get(topology::instances))
+}
+
+/// What belongs to the process, not to an application.
+fn process() -> Routes<Arc<Api>> {
+    Routes::new("")
+        .add("/livez", get(health::livez))
+        .add("/readyz", get(health::readyz))
+        .add("/metrics", get(health::metrics))
+}
+
+/// The service. Must be called within a tokio runtime: it starts tasks that pass commits on to waiting requests.
+///
+/// # Errors
+/// When the platform runs no application, one lacks a store, or a schema has no id.
+pub fn app(platform: Arc<dyn Platform>) -> Result<Router, StartError> {
+    let names: Vec<Arc<str>> = platform.apps().iter().map(|app| Arc::clone(&app.name)).collect();
+    let default = names.first().cloned().ok_or(StartError::NoApp)?;
+    let process = process();
+    let mut patterns = process.patterns;
+    // The default application is found at the root too.
+    let mounts: Vec<(String, Arc<str>)> = names
+        .iter()
+        .map(|name| (format!("/{name}"), Arc::clone(name)))
+        .chain([(String::new(), Arc::clone(&default))])
+        .collect();
+    let generics: Vec<_> = mounts.iter().map(|(mount, name)| (generic(mount), Arc::clone(name))).collect();
+    let fashions: Vec<_> =
+        mounts.iter().filter(|(_, n)| &**n == fashion::APP).map(|(m, _)| fashion::routes(m)).collect();
+    patterns.extend(generics.iter().flat_map(|(routes, _)| routes.patterns.iter().cloned()));
+    patterns.extend(fashions.iter().flat_map(|routes| routes.patterns.iter().cloned()));
+
+    let api = Api::start(platform, &patterns)?;
+    let mut router = process.router.nest("/registry", registry::routes()).with_state(Arc::clone(&api));
+    for (routes, name) in generics {
+        if let Some(app) = api.apps.iter().find(|app| app.app.name == name) {
+            router = router.merge(routes.router.with_state(Scope { api: Arc::clone(&api), app: Arc::clone(app) }));
+        }
+    }
+    if let Some(app) = api.apps.iter().find(|app| &*app.app.name == fashion::APP) {
+        let state = fashion::Fashion::start(&api, app)?;
+        for routes in fashions {
+            router = router.merge(routes.router.with_state(Arc::clone(&state)));
+        }
+    }
+    Ok(router
+        .merge(console::routes())
+        .fallback(async || ApiError::NotFound("there is no such resource".into()))
+        .method_not_allowed_fallback(async || ApiError::Method)
+        .layer(axum::middleware::from_fn_with_state(api, watch)))
+}
+
+/// Around every request: refuses what is too large to be looked at, counts and times the rest.
+async fn watch(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let uri_bytes = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    let header_bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if uri_bytes > URI_BYTES_MAX {
+        return ApiError::UriTooLong(URI_BYTES_MAX).into_response();
+    }
+    if header_bytes > HEADER_BYTES_MAX {
+        return ApiError::HeadersTooLarge(HEADER_BYTES_MAX).into_response();
+    }
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let metrics = api.metrics.route(matched.as_ref().map(MatchedPath::as_str));
+    metrics.answered(response.status().as_u16(), began.elapsed());
+    response
+}

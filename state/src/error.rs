@@ -35,7 +35,14 @@ pub enum Error {
         /// What was found, and where.
         message: String,
     },
-    /// The storage engine failed in another way (I/O error, poisoned after a failed flush).
+    /// An earlier write or sync failed with the log in this process only: what was written since the last sync may or
+    /// may not be there. Nothing is written any more until the directory is opened again.
+    #[error("state was closed to writes by an earlier failure, open it again: {cause}")]
+    Poisoned {
+        /// The failure.
+        cause: String,
+    },
+    /// The storage engine failed in another way, e.g. an I/O error.
     #[error("state storage failed while {doing}: {message}")]
     Storage {
         /// What was being done.
@@ -98,9 +105,11 @@ impl Error {
             | Error::InvalidName { .. }
             | Error::KindChanged { .. }
             | Error::TooManyStores => Action::Refuse,
-            Error::Storage { .. } | Error::UnknownStore(_) | Error::InvalidPartition(_) | Error::Frozen { .. } => {
-                Action::Crash
-            }
+            Error::Storage { .. }
+            | Error::Poisoned { .. }
+            | Error::UnknownStore(_)
+            | Error::InvalidPartition(_)
+            | Error::Frozen { .. } => Action::Crash,
         }
     }
 }

@@ -11,7 +11,7 @@ mod options;
 use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rocksdb::{
     AsColumnFamilyRef, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBAccess, DBRawIteratorWithThreadMode,
@@ -47,6 +47,8 @@ pub struct RocksBackend {
     write_options: WriteOptions,
     cache: Cache,
     write_buffers: WriteBufferManager,
+    /// Why nothing is written any more; only with [`Durability::Buffered`].
+    poison: OnceLock<String>,
     /// RocksDB's own directory.
     path: PathBuf,
 }
@@ -87,6 +89,7 @@ impl RocksBackend {
             write_options,
             cache,
             write_buffers,
+            poison: OnceLock::new(),
             path,
         })
     }
@@ -135,8 +138,22 @@ impl RocksBackend {
         Ok((memory, disk))
     }
 
+    /// A buffered log that failed once may lack what readers have seen, and RocksDB does not recover it; the other
+    /// modes fail before anything is visible, and RocksDB resumes by itself.
+    fn durable(&self, result: Result<(), Error>) -> Result<(), Error> {
+        if let (Err(error), Durability::Buffered) = (&result, self.options.durability) {
+            self.poison.get_or_init(|| error.to_string());
+        }
+        result
+    }
+
+    fn not_poisoned(&self) -> Result<(), Error> {
+        self.poison.get().map_or(Ok(()), |cause| Err(Error::Poisoned { cause: cause.clone() }))
+    }
+
     /// Writes a batch's changes of stores on disk.
     fn write_disk(&self, batch: &Batch) -> Result<(), Error> {
+        self.not_poisoned()?;
         let mut out = WriteBatch::with_capacity_bytes(batch.bytes() + batch.len() * 8);
         let positions = self.column_family_named(POSITIONS)?;
         // Batches go store by store, so the last column family is nearly always the next.
@@ -170,7 +187,7 @@ impl RocksBackend {
                 }
             }
         }
-        self.db.write_opt(out, &self.write_options).map_err(failed("writing"))
+        self.durable(self.db.write_opt(out, &self.write_options).map_err(failed("writing")))
     }
 }
 
@@ -228,7 +245,8 @@ impl Backend for RocksBackend {
     }
 
     fn sync(&self) -> Result<(), Error> {
-        self.db.flush_wal(true).map_err(failed("syncing"))
+        self.not_poisoned()?;
+        self.durable(self.db.flush_wal(true).map_err(failed("syncing")))
     }
 
     fn position(&self, store: StoreId, partition: Partition) -> Result<Option<Position>, Error> {
@@ -245,7 +263,8 @@ impl Backend for RocksBackend {
         let mut key = Vec::new();
         prefixed(partition, name.as_bytes(), &mut key);
         batch.delete_cf(&self.column_family_named(POSITIONS)?, &key);
-        self.db.write_opt(batch, &self.write_options).map_err(failed("dropping a partition"))
+        self.not_poisoned()?;
+        self.durable(self.db.write_opt(batch, &self.write_options).map_err(failed("dropping a partition")))
     }
 
     fn usage(&self) -> Usage {

@@ -21,10 +21,13 @@ const OPEN_FILES_MAX: i32 = 512;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
     /// The log is in this process: a kill −9 or a crash loses what was not synced, always from the end and whole
-    /// batches. For a caller that groups its commits and publishes them after a sync, as the embedded log does.
+    /// batches. Saves a system call a write, for a caller that groups its commits and publishes them after a sync.
+    /// A failed write or sync (a full disk) ends this backend: it answers
+    /// [`Error::Poisoned`](crate::Error::Poisoned) until it is opened again. With [`Durability::Process`] and a sync
+    /// per group writes go on by themselves once there is room.
     Buffered,
     /// The log is in the operating system: survives a kill −9, not a power loss. For stores with a changelog, which
-    /// brings back the rest.
+    /// brings back the rest. After a full disk RocksDB looks for room every 5 seconds.
     #[default]
     Process,
     /// The log is on the device: survives a power loss. One device flush for each write.

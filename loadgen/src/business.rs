@@ -1,0 +1,115 @@
+//! What the load generator must know of a business: how its traffic looks, how a command is said over HTTP, which event
+//! ends a saga, and how to check it all. One implementation per app; nothing else here knows any of them.
+
+use crate::audit::Auditor;
+use crate::error::Error;
+use crate::fashion_store::FashionStore;
+use crate::generate::Params;
+use crate::log::LogRecord;
+use crate::traffic::Envelope;
+
+/// A business of `SYSTEMS.md`, as seen from outside.
+pub trait Business: Send + Sync {
+    /// As on the command line and in URLs.
+    fn name(&self) -> &'static str;
+
+    /// Every topic of its own, commands, events and internal ones.
+    fn topics(&self) -> Vec<&'static str>;
+
+    /// The topic that records go to which cannot be judged.
+    fn dead_letter_topic(&self) -> String {
+        format!("{}-dead-letters", self.name())
+    }
+
+    /// Topics that clients write: the only ones that are replayed.
+    fn command_topics(&self) -> Vec<&'static str>;
+
+    /// The topics whose records say that a saga has come to an end.
+    fn outcome_topics(&self) -> Vec<&'static str>;
+
+    /// Makes traffic: envelopes in order of time, the same for the same parameters on every machine.
+    ///
+    /// # Errors
+    /// Whatever the sink answers.
+    fn generate(&self, params: &Params, sink: &mut dyn FnMut(Envelope) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// True for what must be in place before the rest makes sense (registering products). It comes first in the file
+    /// and is sent, and answered, before the clock of the replay starts.
+    fn is_setup(&self, envelope: &Envelope) -> bool;
+
+    /// The command as a REST call, written into `call`; or why there is none.
+    fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall>;
+
+    /// Key and value with times moved and ids made fresh, as the replay wants them.
+    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64);
+
+    /// The saga this command begins, if it begins one: what [`Business::ended`] will name.
+    fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str>;
+
+    /// The saga that this event ends, if it does.
+    fn ended(&self, topic: &str, value: &[u8]) -> Option<String>;
+
+    /// The same for a server-sent event's JSON.
+    fn ended_json(&self, event: &serde_json::Value) -> Option<String>;
+
+    /// Path of the server-sent events.
+    fn events_path(&self) -> &'static str;
+
+    /// A fresh auditor.
+    fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor>;
+
+    /// A word for what a record is, for recorded traffic.
+    fn kind(&self, record: &LogRecord) -> &'static str;
+}
+
+/// How ids and topics of a replay differ from the file's.
+#[derive(Clone, Debug, Default)]
+pub struct Names {
+    /// Put before every topic.
+    pub topic_prefix: String,
+    /// Put behind every id, so that the same file can be replayed again as new traffic.
+    pub id_suffix: String,
+}
+
+/// An HTTP request, reused from one to the next.
+#[derive(Debug, Default)]
+pub struct Call {
+    /// `GET`, `POST`, `DELETE`, …
+    pub method: &'static str,
+    /// Path and query.
+    pub path: String,
+    /// JSON; empty for none.
+    pub body: Vec<u8>,
+    /// `Idempotency-Key`; empty for none.
+    pub idempotency_key: String,
+    /// What is counted under one name in the report.
+    pub name: &'static str,
+}
+
+impl Call {
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.method = "GET";
+        self.path.clear();
+        self.body.clear();
+        self.idempotency_key.clear();
+        self.name = "";
+    }
+}
+
+/// Why a command is not sent over HTTP: REST has no way to say it (a null key, a foreign schema id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoCall(pub &'static str);
+
+/// The business of that name.
+///
+/// # Errors
+/// [`Error::Usage`] that lists the names there are.
+pub fn by_name(name: &str) -> Result<&'static dyn Business, Error> {
+    ALL.iter().copied().find(|business| business.name() == name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|business| business.name()).collect();
+        Error::Usage(format!("unknown app '{name}'; there is: {}", names.join(", ")))
+    })
+}
+
+const ALL: &[&dyn Business] = &[&FashionStore];

@@ -1,0 +1,302 @@
+//! Replay over HTTP. Commands of one key stay in order: a key always takes the same connection, and a connection sends
+//! the next request when the one before is answered.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hyper::header::HeaderName;
+use tokio::sync::mpsc;
+
+use super::{Bound, Job, Options, Outcomes, Progress, Stats, drive};
+use crate::business::{Business, Call};
+use crate::error::Error;
+use crate::http::{ACCEPT_EVENTS, Ask, Connection, Lines, Target};
+use crate::limits::{CONNECTIONS_MAX, LANE_QUEUE_MAX, RETRY_WAIT_MAX, RETRY_WAIT_MIN};
+use crate::report::ReplayReport;
+use crate::traffic::Expect;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Longest silence on the event stream: heartbeats come every 15 s.
+const EVENTS_IDLE: Duration = Duration::from_secs(60);
+
+/// What only HTTP has.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where to.
+    pub target: Target,
+    /// Connections, each with one request in flight.
+    pub connections: usize,
+    /// `Prefer: wait=N` instead of `respond-async`.
+    pub wait_s: Option<u32>,
+    /// Longest wait for one answer before the request is sent again.
+    pub timeout: Duration,
+}
+
+struct Shared {
+    business: &'static dyn Business,
+    http: HttpOptions,
+    prefer: String,
+    give_up: Duration,
+    stats: Arc<Stats>,
+    outcomes: Option<Arc<Outcomes>>,
+}
+
+/// Replays a file over HTTP.
+///
+/// # Errors
+/// When the file cannot be read or the target is not there at the beginning. What fails later is in the report.
+pub async fn replay(
+    mut options: Options,
+    http: HttpOptions,
+    business: &'static dyn Business,
+    total: u64,
+) -> Result<ReplayReport, Error> {
+    if !(1..=CONNECTIONS_MAX).contains(&http.connections) {
+        return Err(Error::Usage(format!("--connections is between 1 and {CONNECTIONS_MAX}")));
+    }
+    // REST calls carry no event times: moving them would be work for nothing.
+    options.keep_timestamps = true;
+    let stats = Arc::new(Stats::new(options.target_pid));
+    let outcomes = if options.outcomes { follow(&http, business, &stats).await? } else { None };
+    let shared = Arc::new(Shared {
+        business,
+        prefer: http.wait_s.map_or_else(|| "respond-async".to_owned(), |s| format!("wait={s}")),
+        give_up: options.give_up,
+        stats: Arc::clone(&stats),
+        outcomes: outcomes.clone(),
+        http,
+    });
+    let _progress = Progress::start(Arc::clone(&stats), total, options.quiet);
+    let (lanes, finished) = start_lanes(&shared);
+    let settle = options.settle;
+    let driver = thread::spawn(move || drive_lanes(&options, business, &stats, lanes));
+    for lane in finished {
+        // A lane that panicked is a bug of ours.
+        lane.await.map_err(|e| Error::unreachable(shared.http.target.url(), e))?;
+    }
+    driver.join().map_err(|_| Error::Usage("the replay's clock stopped: a bug of loadgen".to_owned()))??;
+    let mut open = 0;
+    if let Some(outcomes) = &outcomes {
+        let deadline = Instant::now() + settle;
+        while outcomes.open() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        open = outcomes.open() as u64;
+    }
+    let mut report = shared.stats.report();
+    report.target = shared.http.target.url();
+    report.outcomes_open = open;
+    report.outcomes_followed = outcomes.is_some();
+    Ok(report)
+}
+
+type Lanes = Vec<mpsc::Sender<Job>>;
+
+fn start_lanes(shared: &Arc<Shared>) -> (Lanes, Vec<tokio::task::JoinHandle<()>>) {
+    (0..shared.http.connections)
+        .map(|_| {
+            let (sender, receiver) = mpsc::channel(LANE_QUEUE_MAX);
+            (sender, tokio::spawn(lane(Arc::clone(shared), receiver)))
+        })
+        .unzip()
+}
+
+/// Runs on a thread of its own: sleeps until each command is due and gives it to its key's lane.
+fn drive_lanes(
+    options: &Options,
+    business: &'static dyn Business,
+    stats: &Arc<Stats>,
+    lanes: Lanes,
+) -> Result<(), Error> {
+    // Not the randomly seeded hasher: runs over the same file should use their connections alike.
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let given = std::cell::Cell::new(0);
+    let mut send = |job: Job| {
+        let lane = hasher.hash_one(&job.envelope.key) % lanes.len() as u64;
+        given.set(given.get() + 1);
+        let gone = || Error::Usage("a connection's task ended early: a bug of loadgen".to_owned());
+        let lane = lanes.get(lane as usize).ok_or_else(gone)?;
+        lane.blocking_send(job).map_err(|_| gone())
+    };
+    let mut setup_done = || {
+        while stats.counts().1 < given.get() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        stats.start_clock();
+        Ok(())
+    };
+    drive(options, business, &mut send, &mut setup_done)
+}
+
+/// One connection's life.
+async fn lane(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
+    let mut connection = Connection::new(&shared.http.target);
+    let mut call = Call::default();
+    while let Some(job) = jobs.recv().await {
+        match shared.business.http_call(&job.envelope, &mut call) {
+            Ok(()) => one(&shared, &mut connection, &call, job).await,
+            Err(no_call) => shared.stats.skipped(no_call.0),
+        }
+    }
+}
+
+async fn one(shared: &Shared, connection: &mut Connection, call: &Call, job: Job) {
+    let saga = match (&shared.outcomes, shared.business.begins(&job.envelope)) {
+        (Some(outcomes), Some(id)) => {
+            outcomes.begin(id.to_owned(), job.due);
+            Some((outcomes, id))
+        }
+        _ => None,
+    };
+    shared.stats.sent();
+    let mut headers = vec![(PREFER, shared.prefer.as_str())];
+    if !call.idempotency_key.is_empty() {
+        headers.push((IDEMPOTENCY_KEY, call.idempotency_key.as_str()));
+    }
+    let ask = Ask { method: call.method, path: &call.path, body: &call.body, headers: &headers };
+    let begun = Instant::now();
+    let mut pause = RETRY_WAIT_MIN;
+    loop {
+        let sent = Instant::now();
+        let (cause, wait) = match connection.ask(ask, shared.http.timeout).await {
+            Ok(answer) if !is_retriable(answer.status) => {
+                let envelope = &job.envelope;
+                let key = envelope.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                let bound = Bound { name: call.name, kind: &envelope.kind, key: &key };
+                let status = Status::new(answer.status);
+                let fits = fits(envelope.expect, &envelope.kind, answer.status);
+                shared.stats.answered(bound, status.as_str(), fits, job.due, sent);
+                if let (Some((outcomes, id)), 400..) = (saga, answer.status) {
+                    outcomes.forget(id);
+                }
+                return;
+            }
+            Ok(answer) => (format!("status {}", answer.status), answer.retry_after),
+            Err(lost) => (lost.cause().to_owned(), None),
+        };
+        let wait = wait.unwrap_or(pause).min(RETRY_WAIT_MAX);
+        if begun.elapsed() + wait > shared.give_up {
+            shared.stats.failed(&cause);
+            if let Some((outcomes, id)) = saga {
+                outcomes.forget(id);
+            }
+            return;
+        }
+        shared.stats.retried(&cause);
+        tokio::time::sleep(wait).await;
+        pause = (pause * 2).min(RETRY_WAIT_MAX);
+    }
+}
+
+/// What may pass by itself: overload, no leader, a gateway without its upstream.
+fn is_retriable(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+/// Whether an answer is one that the file leads one to expect. Strict about what is certain only: a cancellation may
+/// meet an order that has already ended (409).
+fn fits(expect: Expect, kind: &str, status: u16) -> bool {
+    let accepted = (200..300).contains(&status);
+    match expect {
+        Expect::Unknown => status < 500,
+        Expect::Accept | Expect::Duplicate => accepted || (kind.ends_with("cancel") && status == 409),
+        Expect::Refuse | Expect::DeadLetter => (400..500).contains(&status),
+    }
+}
+
+/// A status code as text without allocating.
+struct Status([u8; 3]);
+
+impl Status {
+    fn new(status: u16) -> Self {
+        let digit = |divisor: u16| b'0' + (status / divisor % 10) as u8;
+        Status([digit(100), digit(10), digit(1)])
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("???")
+    }
+}
+
+/// Listens to the target's events from before the first command on. `None`, with a word why, when it has none.
+async fn follow(
+    http: &HttpOptions,
+    business: &'static dyn Business,
+    stats: &Arc<Stats>,
+) -> Result<Option<Arc<Outcomes>>, Error> {
+    let mut connection = Connection::new(&http.target);
+    let lines = connection.lines(business.events_path(), &[ACCEPT_EVENTS], http.timeout).await?;
+    if lines.status != 200 {
+        eprintln!(
+            "loadgen: {}{} answers {}: outcomes are not timed",
+            http.target.url(),
+            business.events_path(),
+            lines.status
+        );
+        return Ok(None);
+    }
+    let outcomes = Arc::new(Outcomes::new(Arc::clone(stats)));
+    let listener = Arc::downgrade(&outcomes);
+    let (path, limit) = (business.events_path(), http.timeout);
+    tokio::spawn(async move {
+        let (mut lines, mut last_id) = (lines, String::new());
+        let stopped = AtomicBool::new(false);
+        while !stopped.load(Ordering::Relaxed) {
+            listen(&mut lines, &mut last_id, &mut |event| match listener.upgrade() {
+                Some(outcomes) => {
+                    if let Some(id) = business.ended_json(event) {
+                        outcomes.end(&id);
+                    }
+                }
+                None => stopped.store(true, Ordering::Relaxed),
+            })
+            .await;
+            // Broken off: go on behind the last event seen.
+            loop {
+                if listener.strong_count() == 0 {
+                    return;
+                }
+                tokio::time::sleep(RETRY_WAIT_MIN).await;
+                let headers = [ACCEPT_EVENTS, (LAST_EVENT_ID, last_id.as_str())];
+                let count = if last_id.is_empty() { 1 } else { 2 };
+                let headers = headers.get(..count).unwrap_or_default();
+                match connection.lines(path, headers, limit).await {
+                    Ok(again) if again.status == 200 => {
+                        lines = again;
+                        break;
+                    }
+                    _ => tokio::time::sleep(RETRY_WAIT_MAX).await,
+                }
+            }
+        }
+    });
+    Ok(Some(outcomes))
+}
+
+/// Reads events (`data:` lines with JSON, as in WHATWG's server-sent events) until the stream ends.
+async fn listen(lines: &mut Lines, last_id: &mut String, each: &mut (dyn FnMut(&serde_json::Value) + Send)) {
+    let mut data: Vec<u8> = Vec::new();
+    while let Ok(Some(line)) = lines.next(EVENTS_IDLE).await {
+        if line.is_empty() {
+            if let Ok(event) = serde_json::from_slice(&data) {
+                each(&event);
+            }
+            data.clear();
+        } else if let Some(id) = field(line, b"id:") {
+            *last_id = String::from_utf8_lossy(id).into_owned();
+        } else if let Some(part) = field(line, b"data:") {
+            data.extend_from_slice(part);
+        }
+    }
+}
+
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}

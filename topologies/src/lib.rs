@@ -1,1 +1,15 @@
-//! Placeholder.
+//! The businesses of Orderflow, each a [`streams::Topology`]: pure, without IO, on the shared saga parts in [`saga`].
+//!
+//! One module per business; its `topology()` is the whole of it on one screen. What a module holds is always the same:
+//! `config` (settings), `saga` (the pure step function), processors, and the topology that connects them.
+
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
+
+pub mod avro;
+mod error;
+pub mod fashion_store;
+pub mod limits;
+pub mod saga;
+
+pub use error::Error;

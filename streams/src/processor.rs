@@ -250,6 +250,15 @@ impl<'a, K: 'static, V: 'static> Context<'a, K, V> {
         self.cx.task.schedules.cancel(schedule);
     }
 
+    /// Hands the current record to the process handler, as [`ProcessError::Rejected`] does, but keeps what was done for it:
+    /// the verdict that tells its sender why, for one. Under [`crate::OnError::Fail`] nothing is kept. Without a current
+    /// record, in a punctuation, this does nothing.
+    pub fn refuse(&mut self, reason: impl Into<String>) {
+        if self.cx.task.current.is_some() {
+            self.cx.task.refused = Some(reason.into());
+        }
+    }
+
     /// Counts a record this operator dropped, for the `dropped-records` metric.
     pub fn record_dropped(&mut self) {
         self.cx.task.counters.dropped += 1;

@@ -80,6 +80,8 @@ pub struct TaskState {
     pub(crate) counters: Counters,
     pub(crate) current: Option<(TopicPartition, Offset)>,
     pub(crate) current_timestamp: Timestamp,
+    /// Why the current record goes to the process handler although what was done for it stands.
+    pub(crate) refused: Option<String>,
     /// Overlay slot by store index.
     slots: Vec<Option<u16>>,
     partitions: Arc<[u32]>,
@@ -188,6 +190,7 @@ impl Task {
             counters: Counters::default(),
             current: None,
             current_timestamp: 0,
+            refused: None,
             slots,
             partitions,
         };
@@ -289,6 +292,16 @@ impl Task {
             None => self.run(from, &record, now, effects),
         };
         self.state.current = None;
+        let refused = self.state.refused.take();
+        if outcome.is_ok()
+            && let Some(reason) = refused
+        {
+            if self.policy.process == OnError::Fail {
+                self.state.rollback();
+                effects.truncate(mark);
+            }
+            self.handle(from, &record, Stage::Process, &reason, effects)?;
+        }
         if let Err(failure) = outcome {
             self.state.rollback();
             effects.truncate(mark);

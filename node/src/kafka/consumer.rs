@@ -1,0 +1,432 @@
+//! A worker's member of the consumer group.
+//!
+//! librdkafka stops a rebalance until the application assigns or unassigns; its callback only queues the event here, and
+//! the worker's loop acts: an assignment is applied, paused, when it is handed out; a revocation is acknowledged by
+//! [`GroupConsumer::unassign`], after the worker's last commit.
+//!
+//! Each partition has a queue of its own, read in batches. Pausing one is not reading its queue: librdkafka's own pause
+//! throws away what it has fetched and would go on, after an end-of-partition, one record too late (librdkafka #4844).
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset as NativeOffset, TopicPartitionList};
+use rustc_hash::FxHashMap;
+use streams::log::{Committed, Error, Polled, Rebalance};
+use streams::{Offset, TopicPartition};
+
+use super::Topics;
+use super::native::{Fetched, GroupMetadata, PartitionQueue, Scratch, Wakeup};
+
+/// Records taken from one partition's queue per poll.
+const BATCH_RECORDS_MAX: usize = 500;
+/// Events of the main queue served per poll.
+const EVENTS_PER_POLL_MAX: usize = 64;
+/// The main queue is looked at this often while waiting, should a wake-up ever be missing.
+const MAIN_QUEUE_INTERVAL: Duration = Duration::from_millis(100);
+/// How long an assigned partition may take until it can be sought.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two tries to seek.
+const SEEK_RETRY: Duration = Duration::from_millis(2);
+
+/// What the group did.
+enum Event {
+    Assign(Vec<(String, i32)>),
+    Unassign(Vec<(String, i32)>),
+    Lost,
+}
+
+/// Receives librdkafka's callbacks, on the thread that polls.
+pub(super) struct MemberContext {
+    name: String,
+    events: Mutex<VecDeque<Event>>,
+    closing: AtomicBool,
+}
+
+impl MemberContext {
+    pub(super) fn new(name: &str) -> Self {
+        MemberContext { name: name.to_owned(), events: Mutex::default(), closing: AtomicBool::new(false) }
+    }
+
+    fn next(&self) -> Option<Event> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// One line of librdkafka's log as one of ours.
+pub(super) fn log_line(client: &str, level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::warn!(client, facility, "{line}");
+        }
+        RDKafkaLogLevel::Warning => tracing::info!(client, facility, "{line}"),
+        _ => tracing::debug!(client, facility, "{line}"),
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(&self.name, level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = self.name, %error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let names = || partitions.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
+        if self.closing.load(Ordering::SeqCst) {
+            // Nobody polls any more; closing waits for this answer.
+            if let Err(e) = consumer.unassign() {
+                tracing::debug!(client = self.name, error = %e, "unassign while closing");
+            }
+            return;
+        }
+        let event = match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assign(names()),
+            _ if consumer.assignment_lost() => Event::Lost,
+            _ => Event::Unassign(names()),
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+/// An assigned partition.
+struct Input {
+    partition: TopicPartition,
+    queue: Arc<PartitionQueue<MemberContext>>,
+    /// The least offset that may be delivered next.
+    next: Offset,
+    /// Whether its queue is read.
+    flows: bool,
+    /// Whether librdkafka fetches it, from the first seek on.
+    fetching: bool,
+}
+
+/// See the module.
+pub(super) struct GroupConsumer {
+    inputs: Vec<Input>,
+    /// Between handing out a revocation and its acknowledgement nothing is read.
+    revoking: bool,
+    // Kept for the consumer's life (see `PartitionQueue`).
+    queues: FxHashMap<TopicPartition, Arc<PartitionQueue<MemberContext>>>,
+    consumer: Arc<BaseConsumer<MemberContext>>,
+    wakeup: Arc<Wakeup>,
+    scratch: Scratch,
+    topics: Arc<Topics>,
+}
+
+impl GroupConsumer {
+    /// Joins the group for these topics (names in the cluster).
+    pub(super) fn subscribe(
+        config: &ClientConfig,
+        name: &str,
+        subscription: &[&str],
+        topics: Arc<Topics>,
+    ) -> Result<Self, Error> {
+        let mut consumer: BaseConsumer<MemberContext> = config
+            .create_with_context(MemberContext::new(name))
+            .map_err(|e| Error::Fatal(format!("the consumer cannot be made: {e}")))?;
+        let wakeup = Arc::new(Wakeup::default());
+        let wake = wakeup.clone();
+        consumer.set_nonempty_callback(move || wake.wake());
+        consumer.subscribe(subscription).map_err(|e| Error::Fatal(format!("cannot subscribe: {e}")))?;
+        Ok(GroupConsumer {
+            inputs: Vec::new(),
+            revoking: false,
+            queues: FxHashMap::default(),
+            consumer: Arc::new(consumer),
+            wakeup,
+            scratch: Scratch::default(),
+            topics,
+        })
+    }
+
+    /// As [`streams::log::Log::poll`].
+    pub(super) fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            self.wakeup.clear();
+            self.serve_events(polled)?;
+            self.drain(polled)?;
+            let any = !polled.records.is_empty() || !polled.caught_up.is_empty() || !polled.rebalance.is_empty();
+            let now = Instant::now();
+            if any || now >= deadline {
+                return Ok(());
+            }
+            self.wakeup.wait_until(deadline.min(now + MAIN_QUEUE_INTERVAL));
+        }
+    }
+
+    /// Serves the consumer's main queue: rebalances, errors, logs.
+    fn serve_events(&mut self, polled: &mut Polled) -> Result<(), Error> {
+        let mut quiet = 0;
+        for _ in 0..EVENTS_PER_POLL_MAX {
+            match self.consumer.poll(Duration::ZERO) {
+                // Also the answer after a log line or a rebalance was served: the queue is empty after two in a row.
+                None => quiet += 1,
+                Some(Err(e)) => client_error(&e)?,
+                Some(Ok(message)) => {
+                    // All assigned partitions have their own queues, split before they were assigned.
+                    tracing::error!(
+                        topic = message.topic(),
+                        partition = message.partition(),
+                        offset = message.offset(),
+                        "a record arrived on the main queue; the position is read again"
+                    );
+                    return Err(Error::Unknown("a record arrived outside its partition's queue".to_owned()));
+                }
+            }
+            while let Some(event) = self.consumer.context().next() {
+                quiet = 0;
+                self.apply(event, polled)?;
+            }
+            if quiet == 2 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, event: Event, polled: &mut Polled) -> Result<(), Error> {
+        match event {
+            Event::Assign(partitions) => {
+                let assigned = self.assign(&partitions)?;
+                polled.rebalance.push(Rebalance::Assigned(assigned));
+            }
+            Event::Unassign(_) => {
+                self.revoking = true;
+                polled.rebalance.push(Rebalance::Revoked);
+            }
+            Event::Lost => {
+                self.revoking = true;
+                polled.rebalance.push(Rebalance::Lost);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an assignment, paused: positions follow by [`GroupConsumer::seek_and_resume`].
+    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<Vec<TopicPartition>, Error> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        self.inputs.clear();
+        for (name, partition) in partitions {
+            let Some(partition) = self.topics.partition(name, *partition) else {
+                return Err(Error::Fatal(format!("the group assigned {name}-{partition}, which nobody here asked for")));
+            };
+            let queue = self.queue(partition)?;
+            // The offset does not matter: nothing is fetched before the partition is sought.
+            let name = self.topics.name(partition.topic);
+            list.add_partition_offset(name, native_partition(partition), NativeOffset::Offset(0))
+                .map_err(|e| Error::Unknown(e.to_string()))?;
+            self.inputs.push(Input { partition, queue, next: Offset::ZERO, flows: false, fetching: false });
+        }
+        self.consumer.assign(&list).map_err(|e| Error::Unknown(format!("assign: {e}")))?;
+        self.consumer.pause(&list).map_err(|e| Error::Unknown(format!("pause: {e}")))?;
+        self.revoking = false;
+        Ok(self.inputs.iter().map(|i| i.partition).collect())
+    }
+
+    fn queue(&mut self, partition: TopicPartition) -> Result<Arc<PartitionQueue<MemberContext>>, Error> {
+        if let Some(queue) = self.queues.get(&partition) {
+            return Ok(queue.clone());
+        }
+        let name = self.topics.name(partition.topic);
+        let queue = PartitionQueue::split(&self.consumer, name, partition.partition, &self.wakeup)
+            .map(Arc::new)
+            .ok_or_else(|| Error::Fatal(format!("{name}-{} cannot be read", partition.partition)))?;
+        self.queues.insert(partition, queue.clone());
+        Ok(queue)
+    }
+
+    fn drain(&mut self, polled: &mut Polled) -> Result<(), Error> {
+        if self.revoking {
+            return Ok(());
+        }
+        let mut failed = None;
+        for input in self.inputs.iter_mut().filter(|i| i.flows) {
+            let (queue, next, tp) = (&input.queue, &mut input.next, input.partition);
+            queue.drain(&mut self.scratch, BATCH_RECORDS_MAX, |fetched| match fetched {
+                Fetched::Record(record) if record.offset >= *next => {
+                    *next = record.offset.next();
+                    polled.records.push((tp, record));
+                }
+                Fetched::Record(_) => (),
+                Fetched::End(offset) => {
+                    *next = offset.max(*next);
+                    polled.caught_up.push(tp);
+                }
+                Fetched::Failed(code, text) => failed = Some((tp, code, text)),
+            });
+        }
+        match failed {
+            None => Ok(()),
+            Some((tp, code, text)) => self.partition_error(tp, code, &text),
+        }
+    }
+
+    fn partition_error(&self, tp: TopicPartition, code: RDKafkaErrorCode, text: &str) -> Result<(), Error> {
+        let topic = self.topics.name(tp.topic);
+        match code {
+            // The position is not in the log any more: takeover finds out what that means.
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                Err(Error::Unknown(format!("{topic}-{}: {text}", tp.partition)))
+            }
+            RDKafkaErrorCode::TopicAuthorizationFailed => {
+                Err(Error::Fatal(format!("{topic}: {text}; grant READ on it")))
+            }
+            _ => {
+                tracing::debug!(topic, partition = tp.partition, ?code, text, "fetch failed; it is repeated");
+                Ok(())
+            }
+        }
+    }
+
+    fn input(&mut self, tp: TopicPartition) -> Result<&mut Input, Error> {
+        let found = self.inputs.iter_mut().find(|i| i.partition == tp);
+        found.ok_or_else(|| Error::Unknown(format!("partition {tp:?} is not assigned")))
+    }
+
+    /// As [`streams::log::Log::seek_and_resume`].
+    pub(super) fn seek_and_resume(&mut self, tp: TopicPartition, offset: Offset) -> Result<(), Error> {
+        let consumer = self.consumer.clone();
+        let mut list = TopicPartitionList::with_capacity(1);
+        let name = self.topics.name(tp.topic);
+        list.add_partition_offset(name, native_partition(tp), NativeOffset::Offset(offset.0))
+            .map_err(|e| Error::Unknown(e.to_string()))?;
+        seek(&consumer, &list)?;
+        let input = self.input(tp)?;
+        if !std::mem::replace(&mut input.fetching, true) {
+            consumer.resume(&list).map_err(|e| Error::Unknown(format!("resume: {e}")))?;
+        }
+        // What was fetched before the seek is out of date for librdkafka: the queue never delivers it.
+        input.next = offset;
+        input.flows = true;
+        Ok(())
+    }
+
+    /// As [`streams::log::Log::pause`] and [`streams::log::Log::resume`].
+    pub(super) fn set_flow(&mut self, tp: TopicPartition, flows: bool) -> Result<(), Error> {
+        self.input(tp)?.flows = flows;
+        Ok(())
+    }
+
+    /// As [`streams::log::Log::unassign`].
+    pub(super) fn unassign(&mut self) -> Result<(), Error> {
+        self.inputs.clear();
+        self.revoking = false;
+        self.consumer.unassign().map_err(|e| Error::Unknown(format!("unassign: {e}")))
+    }
+
+    /// Committed positions, once no transaction can change them any more (librdkafka asks with `require_stable` when it
+    /// reads committed records only); `None` if that was not to be had within `timeout`.
+    pub(super) fn committed(
+        &self,
+        inputs: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<Option<Vec<Option<Committed>>>, Error> {
+        let mut list = TopicPartitionList::with_capacity(inputs.len());
+        for tp in inputs {
+            list.add_partition(self.topics.name(tp.topic), native_partition(*tp));
+        }
+        let list = match self.consumer.committed_offsets(list, timeout) {
+            Ok(list) => list,
+            Err(KafkaError::MetadataFetch(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+                return Err(Error::Fatal("reading the group's positions is not authorized; grant READ on it".to_owned()));
+            }
+            Err(e) => {
+                tracing::debug!(error = %e, "committed positions are not to be had yet");
+                return Ok(None);
+            }
+        };
+        let mut committed = Vec::with_capacity(inputs.len());
+        for tp in inputs {
+            let Some(element) = list.find_partition(self.topics.name(tp.topic), native_partition(*tp)) else {
+                return Ok(None);
+            };
+            if element.error().is_err() {
+                return Ok(None);
+            }
+            committed.push(match element.offset() {
+                NativeOffset::Offset(offset) => {
+                    Some(Committed { offset: Offset(offset), metadata: element.metadata().to_owned() })
+                }
+                _ => None,
+            });
+        }
+        Ok(Some(committed))
+    }
+
+    /// The membership as of now; an error outside the group.
+    pub(super) fn membership(&self) -> Result<GroupMetadata, Error> {
+        match GroupMetadata::of(self.consumer.client()) {
+            Some(group) if group.generation() >= 0 && group.has_member_id() => Ok(group),
+            _ => Err(Error::Abort("not a member of the group at the moment".to_owned())),
+        }
+    }
+
+    /// The client, for questions to the cluster.
+    pub(super) fn client(&self) -> &Arc<BaseConsumer<MemberContext>> {
+        &self.consumer
+    }
+}
+
+impl Drop for GroupConsumer {
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::SeqCst);
+        // A rebalance event that was handed out or still waits here will get no other answer.
+        if let Err(e) = self.consumer.unassign() {
+            tracing::debug!(error = %e, "unassign while closing");
+        }
+    }
+}
+
+pub(super) fn native_partition(tp: TopicPartition) -> i32 {
+    i32::try_from(tp.partition).unwrap_or(i32::MAX)
+}
+
+/// Seeks assigned partitions, waiting until they are ready to be sought.
+pub(super) fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicPartitionList) -> Result<(), Error> {
+    let deadline = Instant::now() + SEEK_TIMEOUT;
+    loop {
+        let sought = consumer.seek_partitions(list.clone(), SEEK_TIMEOUT).and_then(|list| {
+            list.elements().iter().try_for_each(|e| e.error())
+        });
+        match sought {
+            Ok(()) => return Ok(()),
+            // The assignment was taken but has not reached the partition yet (Local: Erroneous state).
+            Err(e) if Instant::now() >= deadline => return Err(Error::Unknown(format!("seek: {e}"))),
+            Err(_) => std::thread::sleep(SEEK_RETRY),
+        }
+    }
+}
+
+/// Sorts the errors of a client as a whole: nearly all of them pass.
+fn client_error(e: &KafkaError) -> Result<(), Error> {
+    use RDKafkaErrorCode as Code;
+    match e {
+        KafkaError::MessageConsumptionFatal(Code::FencedInstanceId) => Err(Error::Fatal(
+            "another process has joined the group with our instance id: every instance needs a name of its own \
+             (node.instance_id)"
+                .to_owned(),
+        )),
+        KafkaError::MessageConsumptionFatal(code) => Err(Error::Fatal(format!("the consumer ended: {code}"))),
+        KafkaError::MessageConsumption(code @ (Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed)) => {
+            Err(Error::Fatal(format!("{code}; grant READ on the group and its topics")))
+        }
+        e => {
+            tracing::debug!(error = %e, "kafka client");
+            Ok(())
+        }
+    }
+}

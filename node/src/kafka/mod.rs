@@ -1,0 +1,371 @@
+//! The log on Apache Kafka: [`KafkaLog`] is a worker's consumer, transactional producer and changelog reader;
+//! [`KafkaAppender`] and [`KafkaTail`] serve the gateway; [`GroupReader`] serves the payment worker; [`ensure_topics`]
+//! creates what an application needs.
+//!
+//! librdkafka knows nothing of KIP-890 (transactions of version 2): an `EndTxn` that timed out may reach the *next*
+//! transaction. Hence the rule of `DESIGN.md`: after any transaction call whose outcome is unknown the producer is thrown
+//! away and a new one initialised, and everything is read again.
+
+mod admin;
+mod appender;
+mod consumer;
+mod group_reader;
+mod native;
+mod peers;
+mod producer;
+mod replay;
+mod settings;
+mod tail;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{Offset as NativeOffset, TopicPartitionList};
+use rustc_hash::FxHashMap;
+use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Rebalance, Replayed, StateWrites};
+use streams::{Incoming, Offset, TopicIndex, TopicPartition, Topology};
+
+pub use admin::{TopicChange, TopicSpec, TopicsError, ensure_topics, topic_specs};
+pub use appender::KafkaAppender;
+pub use group_reader::{GroupReader, Received};
+pub use settings::{Settings, SettingsError};
+pub use tail::KafkaTail;
+
+use consumer::{GroupConsumer, MemberContext, native_partition};
+use peers::Peers;
+use producer::TransactionalProducer;
+use replay::Replayer;
+
+/// Longest wait for an answer about a topic or a partition.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for committed positions that no transaction can change any more. Above a transaction's own timeout, after
+/// which the broker ends it.
+const COMMITTED_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a dead owner's open transaction may hold a takeover up before its `transactional.id` is taken over.
+const BLOCKED_MAX: Duration = Duration::from_millis(500);
+/// Tries to make the first producer; a cluster may still be starting.
+const START_TRIES: u32 = 4;
+
+/// The topics of a topology under their names in the cluster.
+pub(crate) struct Topics {
+    names: Vec<String>,
+    by_name: FxHashMap<String, TopicIndex>,
+}
+
+impl Topics {
+    fn new(settings: &Settings, topology: &Topology) -> Self {
+        let names: Vec<String> = topology.topics().iter().map(|t| settings.physical(&t.name)).collect();
+        let by_name = names.iter().cloned().zip((0_u16..).map(TopicIndex)).collect();
+        Topics { names, by_name }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    fn name(&self, topic: TopicIndex) -> &str {
+        self.names.get(usize::from(topic.0)).map_or("?", String::as_str)
+    }
+
+    fn partition(&self, name: &str, partition: i32) -> Option<TopicPartition> {
+        let topic = *self.by_name.get(name)?;
+        Some(TopicPartition { topic, partition: u32::try_from(partition).ok()? })
+    }
+}
+
+/// One worker's log on Kafka.
+pub struct KafkaLog {
+    settings: Settings,
+    transactional_id: String,
+    topics: Arc<Topics>,
+    partitions: Vec<u32>,
+    /// Topic ids as of the last assignment or reset.
+    ids: FxHashMap<TopicIndex, [u8; 16]>,
+    /// Ends of changelogs as of the last [`Log::range`]: where their restore ends.
+    ends: FxHashMap<TopicPartition, Offset>,
+    /// Since when a restore has been held up by an open transaction.
+    blocked_since: Option<Instant>,
+    peers: Peers,
+    replayer: Replayer,
+    /// `None` after a reset that failed.
+    producer: Option<TransactionalProducer>,
+    /// `None` once closed.
+    consumer: Option<GroupConsumer>,
+    observer: BaseConsumer<MemberContext>,
+}
+
+impl KafkaLog {
+    /// Connects worker number `worker` of this process and joins the group. `subtopologies` limits which tasks this
+    /// worker may get; `None` means all.
+    ///
+    /// # Errors
+    /// [`Error::Fatal`] when the topics do not exist as the topology needs them, or the cluster refuses us;
+    /// [`Error::Unknown`] when it does not answer.
+    pub fn connect(
+        settings: &Settings,
+        topology: &Topology,
+        worker: usize,
+        subtopologies: Option<&[u16]>,
+    ) -> Result<KafkaLog, Error> {
+        let topics = Arc::new(Topics::new(settings, topology));
+        let application = topology.application_id();
+        let group = settings.group(application);
+        let transactional_id = settings.transactional_id(application, worker);
+        let observer: BaseConsumer<MemberContext> = settings
+            .observer(&format!("{transactional_id}-observer"))
+            .create_with_context(MemberContext::new(&transactional_id))
+            .map_err(|e| Error::Fatal(format!("kafka client: {e}")))?;
+        let described = describe(&observer, &topics)?;
+        let partitions = described.iter().map(|(_, count)| *count).collect::<Vec<_>>();
+        check_partitions(topology, &topics, &partitions)?;
+        let ids = ids_of(&described);
+        let producer = start_producer(settings, &transactional_id, &topics)?;
+        let mut peers = Peers::new(&group, &transactional_id);
+        // Those whose session has not run out yet; the group forgets them afterwards.
+        peers.learn(&observer);
+        let names: Vec<&str> = topology
+            .subtopologies()
+            .iter()
+            .zip(0_u16..)
+            .filter(|(_, i)| subtopologies.is_none_or(|s| s.contains(i)))
+            .flat_map(|(s, _)| s.source_topics().map(|t| topics.name(t)).collect::<Vec<_>>())
+            .collect();
+        let config = settings.group_consumer(application, worker);
+        let consumer = GroupConsumer::subscribe(&config, &transactional_id, &names, topics.clone())?;
+        let replayer = Replayer::new(
+            settings.replayer(&group, &format!("{transactional_id}-restore")),
+            transactional_id.clone(),
+            topics.clone(),
+        );
+        Ok(KafkaLog {
+            settings: settings.clone(),
+            transactional_id,
+            topics,
+            partitions,
+            ids,
+            ends: FxHashMap::default(),
+            blocked_since: None,
+            peers,
+            replayer,
+            producer: Some(producer),
+            consumer: Some(consumer),
+            observer,
+        })
+    }
+
+    fn consumer(&mut self) -> Result<&mut GroupConsumer, Error> {
+        self.consumer.as_mut().ok_or_else(|| Error::Fatal("the log is closed".to_owned()))
+    }
+
+    fn producer(&mut self) -> Result<&mut TransactionalProducer, Error> {
+        self.producer.as_mut().ok_or_else(|| Error::Unknown("there is no producer; it is to be reset".to_owned()))
+    }
+
+    /// A topic deleted and created again gets another id: asked at every assignment.
+    fn refresh_ids(&mut self) -> Result<(), Error> {
+        self.ids = ids_of(&describe(&self.observer, &self.topics)?);
+        Ok(())
+    }
+
+    /// Ends transactions of workers that are not in the group any more, once we have been held up for long enough.
+    fn held_up(&mut self) {
+        let since = *self.blocked_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= BLOCKED_MAX {
+            self.peers.end_transactions_of_the_dead(&self.observer, &self.settings);
+            self.blocked_since = None;
+        }
+    }
+}
+
+/// Ids and partition counts of all topics, in order.
+fn describe(client: &BaseConsumer<MemberContext>, topics: &Topics) -> Result<Vec<([u8; 16], u32)>, Error> {
+    let described = native::describe_topics(client.client(), &topics.names, QUERY_TIMEOUT).map_err(Error::Unknown)?;
+    let mut found: FxHashMap<String, _> = described.into_iter().map(|d| (d.name, d.found)).collect();
+    topics
+        .names()
+        .map(|name| match found.remove(name) {
+            Some(Ok(topic)) => Ok(topic),
+            Some(Err(rdkafka::error::RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                Err(Error::Fatal(format!("topic '{name}' does not exist; `orderflow topics` creates it")))
+            }
+            Some(Err(code)) => Err(Error::Unknown(format!("topic '{name}': {code}"))),
+            None => Err(Error::Unknown(format!("no answer about topic '{name}'"))),
+        })
+        .collect()
+}
+
+fn ids_of(described: &[([u8; 16], u32)]) -> FxHashMap<TopicIndex, [u8; 16]> {
+    (0_u16..).map(TopicIndex).zip(described.iter().map(|(id, _)| *id)).collect()
+}
+
+/// Co-partitioned sources must have as many partitions as each other, and as their stores' changelogs.
+fn check_partitions(topology: &Topology, topics: &Topics, partitions: &[u32]) -> Result<(), Error> {
+    let count = |topic: TopicIndex| partitions.get(usize::from(topic.0)).copied().unwrap_or(0);
+    for (sub, i) in topology.subtopologies().iter().zip(0_u16..) {
+        let Some(first) = sub.source_topics().next() else { continue };
+        let own = |s: &&streams::StoreDef| {
+            topology.store(&s.name).and_then(|(index, _)| topology.subtopology_of_store(index)) == Some(i)
+        };
+        let changelogs = topology.stores().iter().filter(own).filter_map(|s| s.changelog);
+        for other in sub.source_topics().chain(changelogs) {
+            if count(other) != count(first) {
+                return Err(Error::Fatal(format!(
+                    "topics '{}' ({} partitions) and '{}' ({} partitions) belong to one sub-topology and must have the \
+                     same number of partitions; delete the wrong one if it is empty and run `orderflow topics`",
+                    topics.name(first),
+                    count(first),
+                    topics.name(other),
+                    count(other),
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn start_producer(
+    settings: &Settings,
+    transactional_id: &str,
+    topics: &Arc<Topics>,
+) -> Result<TransactionalProducer, Error> {
+    let config = settings.transactional_producer(transactional_id);
+    let start = || TransactionalProducer::start(&config, topics.clone(), settings.transaction_timeout);
+    let mut tried = start();
+    for _ in 1..START_TRIES {
+        match &tried {
+            Err(Error::Unknown(e)) => tracing::warn!(transactional_id, error = e, "the producer does not start; trying on"),
+            _ => break,
+        }
+        tried = start();
+    }
+    tried
+}
+
+impl Log for KafkaLog {
+    fn state_writes(&self) -> StateWrites {
+        StateWrites::AfterCommit
+    }
+
+    fn partitions(&self) -> &[u32] {
+        &self.partitions
+    }
+
+    fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        self.consumer()?.poll(timeout, polled)?;
+        if polled.rebalance.iter().any(|r| matches!(r, Rebalance::Assigned(_))) {
+            self.replayer.stop();
+            self.blocked_since = None;
+            self.peers.learn(&self.observer);
+            self.refresh_ids()?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        let group = self.consumer()?.membership()?;
+        self.producer()?.begin(group)
+    }
+
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
+        self.producer()?.send(record)
+    }
+
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitAck, Error> {
+        let mut offsets = TopicPartitionList::with_capacity(commit.positions.len());
+        for position in commit.positions {
+            let name = self.topics.name(position.input.topic);
+            let partition = native_partition(position.input);
+            let mut element = offsets.add_partition(name, partition);
+            element.set_offset(NativeOffset::Offset(position.offset.0)).map_err(|e| Error::Abort(e.to_string()))?;
+            if !position.metadata.is_empty() {
+                element.set_metadata(&position.metadata);
+            }
+        }
+        let changelogs = self.producer()?.commit(offsets)?;
+        Ok(CommitAck { changelogs })
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        self.producer()?.abort()
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        self.producer = None;
+        self.replayer.stop();
+        let config = self.settings.transactional_producer(&self.transactional_id);
+        self.producer =
+            Some(TransactionalProducer::start(&config, self.topics.clone(), self.settings.transaction_timeout)?);
+        self.refresh_ids()
+    }
+
+    fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        let deadline = Instant::now() + COMMITTED_TIMEOUT;
+        loop {
+            if let Some(committed) = self.consumer()?.committed(inputs, BLOCKED_MAX)? {
+                self.blocked_since = None;
+                return Ok(committed);
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Unknown(format!("committed positions were not stable within {COMMITTED_TIMEOUT:?}")));
+            }
+            self.held_up();
+        }
+    }
+
+    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
+        let name = self.topics.name(partition.topic);
+        let (start, end) = self
+            .observer
+            .fetch_watermarks(name, native_partition(partition), QUERY_TIMEOUT)
+            .map_err(|e| Error::Unknown(format!("{name}-{}: {e}", partition.partition)))?;
+        let (start, end) = (Offset(start), Offset(end));
+        self.ends.insert(partition, end);
+        let topic_id = self.ids.get(&partition.topic).copied().unwrap_or_default();
+        Ok(LogRange { topic_id, start, end })
+    }
+
+    fn replay(
+        &mut self,
+        changelog: TopicPartition,
+        from: Offset,
+        records_max: usize,
+        records: &mut Vec<Incoming>,
+    ) -> Result<Replayed, Error> {
+        let end = match self.ends.get(&changelog) {
+            Some(end) => *end,
+            None => self.range(changelog)?.end,
+        };
+        let replayed = self.replayer.step(changelog, from, end, records_max, records)?;
+        if replayed.blocked {
+            self.held_up();
+        } else {
+            self.blocked_since = None;
+        }
+        Ok(replayed)
+    }
+
+    fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
+        self.consumer()?.seek_and_resume(input, offset)
+    }
+
+    fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.consumer()?.set_flow(input, false)
+    }
+
+    fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.consumer()?.set_flow(input, true)
+    }
+
+    fn unassign(&mut self) -> Result<(), Error> {
+        self.replayer.stop();
+        self.consumer()?.unassign()
+    }
+
+    fn close(&mut self) {
+        self.replayer.stop();
+        self.producer = None;
+        self.consumer = None;
+    }
+}
+

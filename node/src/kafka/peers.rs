@@ -1,0 +1,86 @@
+//! Whose open transaction holds a takeover up?
+//!
+//! Kafka names the producer of an open transaction only over requests that librdkafka lacks (DescribeProducers,
+//! ListTransactions). But every worker's `client.id` is its `transactional.id`, and the group tells the client ids of its
+//! members: whoever was a member when we last looked and is none now is dead for the group, its tasks are someone else's,
+//! and its transaction can only be aborted. Registering its id anew does that at once; the broker would after
+//! `transaction.timeout.ms`, at its next round of cleaning up (10 s + up to 10 s).
+//!
+//! An instance that starts after a dead one's session has run out never saw it: it waits for the broker. A worker's own
+//! id needs none of this: its first producer registers it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+use super::consumer::MemberContext;
+use super::{Settings, native};
+
+/// Longest wait for the list of members.
+const MEMBERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for one dead worker's transaction to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// Workers remembered at most; the oldest by name go first.
+const PEERS_MAX: usize = 1_000;
+
+/// Transactional ids of the workers that have been members of our group while we looked.
+pub(super) struct Peers {
+    group: String,
+    own: String,
+    seen: BTreeSet<String>,
+}
+
+impl Peers {
+    pub(super) fn new(group: &str, own: &str) -> Self {
+        Peers { group: group.to_owned(), own: own.to_owned(), seen: BTreeSet::new() }
+    }
+
+    /// The client ids of the group's members; `None` if they are not to be had (the group is of the consumer protocol, or
+    /// the coordinator is away).
+    fn members(&self, client: &BaseConsumer<MemberContext>) -> Option<BTreeSet<String>> {
+        match client.fetch_group_list(Some(&self.group), MEMBERS_TIMEOUT) {
+            Ok(list) => {
+                let group = list.groups().iter().find(|g| g.name() == self.group)?;
+                Some(group.members().iter().map(|m| m.client_id().to_owned()).collect())
+            }
+            Err(e) => {
+                tracing::debug!(group = self.group, error = %e, "members of the group are not to be had");
+                None
+            }
+        }
+    }
+
+    /// Remembers who is a member now.
+    pub(super) fn learn(&mut self, client: &BaseConsumer<MemberContext>) {
+        let prefix = format!("{}-", self.group);
+        let members = self.members(client).unwrap_or_default();
+        self.seen.extend(members.into_iter().filter(|m| *m != self.own && m.starts_with(&prefix)));
+        while self.seen.len() > PEERS_MAX {
+            self.seen.pop_first();
+        }
+    }
+
+    /// Registers the transactional id of every worker that was a member and is none any more. A worker that is only slow
+    /// notices it as being fenced, and starts over.
+    pub(super) fn end_transactions_of_the_dead(&mut self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
+        let Some(members) = self.members(client) else { return };
+        let dead: Vec<String> = self.seen.difference(&members).cloned().collect();
+        for id in dead {
+            match end_transaction(settings, &id) {
+                Ok(()) => {
+                    tracing::info!(transactional_id = id, "ended what a dead worker had left open");
+                    self.seen.remove(&id);
+                }
+                Err(e) => tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet"),
+            }
+        }
+    }
+}
+
+fn end_transaction(settings: &Settings, transactional_id: &str) -> Result<(), String> {
+    let producer: BaseProducer =
+        settings.transactional_producer(transactional_id).create().map_err(|e| e.to_string())?;
+    native::init_transactions(producer.client(), END_TIMEOUT).map_err(|e| e.to_string())
+}

@@ -1,0 +1,390 @@
+//! A worker's transactional producer.
+//!
+//! Three threads: the worker queues records; one thread polls, for delivery reports; one makes the calls that wait for the
+//! cluster. The last exists because some of these calls do not keep their timeouts (librdkafka #5456, #5511) and
+//! destroying a producer may hang (#4674): the worker waits for it so long and no longer, then goes on with a new producer
+//! of the same `transactional.id`, whose initialisation decides what became of the old one's transaction.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
+use rustc_hash::FxHashMap;
+use streams::log::{Error, Outgoing};
+use streams::{Offset, TopicIndex, TopicPartition};
+
+use super::Topics;
+use super::consumer::log_line;
+use super::native::{self, GroupMetadata, Produce, TopicHandle, TransactionError};
+
+/// One turn of the polling thread.
+const POLL: Duration = Duration::from_millis(100);
+/// What a call may take over its own timeout before the producer is given up.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for room in the producer's queue.
+const QUEUE_FULL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks for room.
+const QUEUE_FULL_RETRY: Duration = Duration::from_micros(500);
+
+/// What became of a transaction's records.
+#[derive(Default)]
+struct Deliveries {
+    /// Which transaction is collected; reports of earlier ones are ignored.
+    transaction: u16,
+    /// Offset after the last acknowledged record, by partition.
+    ends: FxHashMap<TopicPartition, i64>,
+    /// The first record that was not taken.
+    failed: Option<(TopicIndex, RDKafkaErrorCode)>,
+}
+
+struct DeliveryContext {
+    name: String,
+    deliveries: Mutex<Deliveries>,
+}
+
+impl DeliveryContext {
+    fn lock(&self) -> MutexGuard<'_, Deliveries> {
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(&self.name, level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(client = self.name, %error, reason, "kafka client");
+    }
+}
+
+/// What a record is known by in its delivery report: transaction, topic and partition in one word.
+fn tag(transaction: u16, topic: TopicIndex) -> usize {
+    usize::from(transaction) << 16 | usize::from(topic.0)
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        let [.., a, b, c, d] = tag.to_be_bytes();
+        let (transaction, topic) = (u16::from_be_bytes([a, b]), TopicIndex(u16::from_be_bytes([c, d])));
+        let mut deliveries = self.lock();
+        if deliveries.transaction != transaction {
+            return;
+        }
+        match result {
+            Ok(message) => {
+                let partition = u32::try_from(message.partition()).unwrap_or(0);
+                let end = deliveries.ends.entry(TopicPartition { topic, partition }).or_insert(0);
+                *end = (*end).max(message.offset() + 1);
+            }
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                deliveries.failed.get_or_insert((topic, code));
+            }
+        }
+    }
+}
+
+/// The client and its topics; dropped by the calling thread, whenever librdkafka lets it.
+struct Shared {
+    // Before the client they belong to.
+    topics: Vec<TopicHandle>,
+    producer: BaseProducer<DeliveryContext>,
+    stop: AtomicBool,
+}
+
+enum Call {
+    Init,
+    Commit(Option<(TopicPartitionList, GroupMetadata)>),
+    Abort,
+}
+
+/// See the module.
+pub(super) struct TransactionalProducer {
+    shared: Arc<Shared>,
+    calls: Sender<Call>,
+    answers: Receiver<Result<(), TransactionError>>,
+    topics: Arc<Topics>,
+    timeout: Duration,
+    /// The group's membership when the open transaction began.
+    group: Option<GroupMetadata>,
+    /// A call did not come back: nothing more can be asked of this producer.
+    lost: bool,
+}
+
+impl TransactionalProducer {
+    /// A producer ready to begin: its id is registered, what an earlier producer of it left open is decided.
+    pub(super) fn start(config: &ClientConfig, topics: Arc<Topics>, timeout: Duration) -> Result<Self, Error> {
+        let name = config.get("transactional.id").unwrap_or_default().to_owned();
+        let context = DeliveryContext { name: name.clone(), deliveries: Mutex::default() };
+        let producer: BaseProducer<DeliveryContext> = config
+            .create_with_context(context)
+            .map_err(|e| Error::Fatal(format!("the producer cannot be made: {e}")))?;
+        let handles: Option<Vec<TopicHandle>> =
+            topics.names().map(|name| TopicHandle::new(producer.client(), name)).collect();
+        let handles = handles.ok_or_else(|| Error::Fatal("a topic's name is not one".to_owned()))?;
+        let shared = Arc::new(Shared { topics: handles, producer, stop: AtomicBool::new(false) });
+        let (calls, requests) = mpsc::channel();
+        let (replies, answers) = mpsc::channel();
+        let (polling, calling) = (shared.clone(), shared.clone());
+        let spawn = |name: String, body: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name)
+                .spawn(body)
+                .map_err(|e| Error::Fatal(format!("no thread for the producer: {e}")))
+        };
+        let poller = spawn(format!("{name}-poll"), Box::new(move || poll(&polling)))?;
+        spawn(
+            format!("{name}-txn"),
+            Box::new(move || {
+                serve(&calling, &requests, &replies, timeout);
+                calling.stop.store(true, Ordering::SeqCst);
+                let _ = poller.join();
+            }),
+        )?;
+        let mut this =
+            TransactionalProducer { shared, calls, answers, topics, timeout, group: None, lost: false };
+        this.call(Call::Init)?.map_err(|e| classify_init(&e))?;
+        Ok(this)
+    }
+
+    /// Makes a call on the calling thread and waits for its answer, but not for ever.
+    fn call(&mut self, call: Call) -> Result<Result<(), TransactionError>, Error> {
+        if self.lost || self.calls.send(call).is_err() {
+            return Err(Error::Unknown("the producer is gone".to_owned()));
+        }
+        match self.answers.recv_timeout(self.timeout + GRACE) {
+            Ok(answer) => Ok(answer),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                self.lost = true;
+                Err(Error::Unknown(format!("a transaction call did not come back within {:?}", self.timeout + GRACE)))
+            }
+        }
+    }
+
+    /// As [`streams::log::Log::begin`], for a member of the group.
+    pub(super) fn begin(&mut self, group: GroupMetadata) -> Result<(), Error> {
+        if self.lost {
+            return Err(Error::Unknown("the producer is gone".to_owned()));
+        }
+        {
+            let mut deliveries = self.shared.producer.context().lock();
+            deliveries.transaction = deliveries.transaction.wrapping_add(1);
+            deliveries.ends.clear();
+            deliveries.failed = None;
+        }
+        native::begin_transaction(self.shared.producer.client()).map_err(|e| classify(&e))?;
+        self.group = Some(group);
+        Ok(())
+    }
+
+    /// As [`streams::log::Log::send`].
+    pub(super) fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
+        let Some(topic) = self.shared.topics.get(usize::from(record.topic.0)) else {
+            return Err(Error::Fatal(format!("there is no topic {:?}", record.topic)));
+        };
+        let transaction = self.shared.producer.context().lock().transaction;
+        let produce = Produce {
+            partition: record.partition,
+            key: record.key,
+            value: record.value,
+            timestamp: record.timestamp.max(1),
+            headers: record.headers,
+            opaque: tag(transaction, record.topic),
+        };
+        let mut deadline = None;
+        loop {
+            match native::produce(self.shared.producer.client(), topic, &produce) {
+                Ok(()) => return Ok(()),
+                Err(RDKafkaErrorCode::QueueFull) => {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + QUEUE_FULL_TIMEOUT);
+                    if Instant::now() >= deadline {
+                        return Err(Error::Abort(format!("the producer's queue was full for {QUEUE_FULL_TIMEOUT:?}")));
+                    }
+                    std::thread::sleep(QUEUE_FULL_RETRY);
+                }
+                Err(code) => return Err(self.refused_or(code, record.topic)),
+            }
+        }
+    }
+
+    /// A record could not be queued: its own fault, or the transaction's.
+    fn refused_or(&self, code: RDKafkaErrorCode, topic: TopicIndex) -> Error {
+        if is_refusal(code) {
+            return self.refusal(topic, code);
+        }
+        if let Some((topic, code)) = self.shared.producer.context().lock().failed.filter(|(_, c)| is_refusal(*c)) {
+            return self.refusal(topic, code);
+        }
+        match self.shared.producer.client().fatal_error() {
+            Some((code, text)) => fatal(code, &text),
+            // The transaction failed already; what failed it is told by the abort at the latest.
+            None => Error::Abort(format!("record to {} not queued: {code}", self.topics.name(topic))),
+        }
+    }
+
+    fn refusal(&self, topic: TopicIndex, code: RDKafkaErrorCode) -> Error {
+        Error::Refused { topic: self.topics.name(topic).to_owned(), reason: code.to_string() }
+    }
+
+    /// Adds `offsets`, waits for all deliveries and commits. Answers with the ends of all partitions written.
+    pub(super) fn commit(&mut self, offsets: TopicPartitionList) -> Result<Vec<(TopicPartition, Offset)>, Error> {
+        let group = self.group.take().ok_or_else(|| Error::Unknown("no transaction is open".to_owned()))?;
+        let offsets = (offsets.count() > 0).then_some((offsets, group));
+        let outcome = self.call(Call::Commit(offsets))?;
+        let mut deliveries = self.shared.producer.context().lock();
+        let failed = deliveries.failed.take();
+        match (outcome, failed) {
+            (Ok(()), None) => Ok(deliveries.ends.drain().map(|(tp, end)| (tp, Offset(end))).collect()),
+            (Ok(()), Some((topic, code))) => {
+                // Cannot be, by librdkafka's contract; if it is, the log decides.
+                Err(Error::Unknown(format!("committed although a record to {:?} failed: {code}", self.topics.name(topic))))
+            }
+            (Err(e), Some((topic, code))) if is_refusal(code) && !e.fatal => {
+                drop(deliveries);
+                Err(self.refusal(topic, code))
+            }
+            (Err(e), _) => Err(classify(&e)),
+        }
+    }
+
+    /// As [`streams::log::Log::abort`].
+    pub(super) fn abort(&mut self) -> Result<(), Error> {
+        self.group = None;
+        self.call(Call::Abort)?.map_err(|e| match classify(&e) {
+            Error::Abort(text) => Error::Unknown(text),
+            other => other,
+        })
+    }
+}
+
+fn poll(shared: &Shared) {
+    while !shared.stop.load(Ordering::SeqCst) {
+        shared.producer.poll(POLL);
+    }
+}
+
+fn serve(
+    shared: &Shared,
+    requests: &Receiver<Call>,
+    replies: &Sender<Result<(), TransactionError>>,
+    timeout: Duration,
+) {
+    let client = shared.producer.client();
+    for call in requests {
+        let answer = match call {
+            Call::Init => native::init_transactions(client, timeout),
+            Call::Abort => native::abort_transaction(client, timeout),
+            Call::Commit(None) => native::commit_transaction(client, timeout),
+            Call::Commit(Some((offsets, group))) => {
+                native::send_offsets_to_transaction(client, &offsets, &group, timeout)
+                    .and_then(|()| native::commit_transaction(client, timeout))
+            }
+        };
+        if replies.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// Refused for good, whatever else is in the transaction.
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageSizeTooLarge
+            | Code::InvalidMessageSize
+            | Code::MessageBatchTooLarge
+            | Code::InvalidTimestamp
+            | Code::InvalidRecord
+            | Code::UnknownTopic
+            | Code::UnknownPartition
+            | Code::UnknownTopicOrPartition
+            | Code::InvalidTopic
+    )
+}
+
+fn fatal(code: RDKafkaErrorCode, text: &str) -> Error {
+    use RDKafkaErrorCode as Code;
+    match code {
+        // A broker that timed our transaction out says the same as one that knows a newer producer: both mean a new start.
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Error::Fenced(text.to_owned()),
+        code if is_forbidden(code) => Error::Fatal(format!("{text} ({code})")),
+        code => Error::Unknown(format!("{text} ({code})")),
+    }
+}
+
+fn is_forbidden(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::TransactionalIdAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::UnsupportedFeature
+            | Code::UnsupportedVersion
+            | Code::InvalidTransactionTimeout
+    )
+}
+
+/// Sorts a failed transaction call by what the worker must do.
+fn classify(e: &TransactionError) -> Error {
+    if is_forbidden(e.code) {
+        Error::Fatal(e.to_string())
+    } else if e.fatal {
+        fatal(e.code, &e.text)
+    } else if e.abortable {
+        Error::Abort(e.to_string())
+    } else {
+        // Timed out, or a state nobody foresaw: the new producer finds out.
+        Error::Unknown(e.to_string())
+    }
+}
+
+fn classify_init(e: &TransactionError) -> Error {
+    match classify(e) {
+        Error::Fatal(text) => Error::Fatal(text),
+        // Someone took our id between two of our steps, or the cluster is not to be reached: tried again.
+        other => Error::Unknown(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: RDKafkaErrorCode, fatal: bool, abortable: bool) -> TransactionError {
+        TransactionError { code, fatal, abortable, text: "broker's words".to_owned() }
+    }
+
+    /// As measured against Kafka 4.3.1.
+    #[test]
+    fn errors_are_sorted_by_what_must_be_done() {
+        use RDKafkaErrorCode as Code;
+        assert!(matches!(classify(&error(Code::Fenced, true, false)), Error::Fenced(_)));
+        assert!(matches!(classify(&error(Code::IllegalGeneration, false, true)), Error::Abort(_)));
+        assert!(matches!(classify(&error(Code::OperationTimedOut, false, false)), Error::Unknown(_)));
+        assert!(matches!(classify(&error(Code::State, true, false)), Error::Unknown(_)));
+        assert!(matches!(
+            classify(&error(Code::TransactionalIdAuthorizationFailed, true, false)),
+            Error::Fatal(_)
+        ));
+        assert!(matches!(classify_init(&error(Code::Fenced, true, false)), Error::Unknown(_)));
+    }
+
+    #[test]
+    fn a_delivery_is_known_by_its_tag() {
+        let [.., a, b, c, d] = tag(0xABCD, TopicIndex(0x1234)).to_be_bytes();
+        assert_eq!([a, b, c, d], [0xAB, 0xCD, 0x12, 0x34]);
+    }
+}

@@ -11,6 +11,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod buffer;
+pub mod dsl;
 pub mod effects;
 pub mod error;
 pub mod limits;

@@ -29,6 +29,15 @@ pub trait Serde<T>: Send + Sync + 'static {
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError>;
 }
 
+impl<T: 'static, S: Serde<T> + ?Sized> Serde<T> for std::sync::Arc<S> {
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        (**self).serialize(value, out)
+    }
+    fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        (**self).deserialize(bytes)
+    }
+}
+
 /// UTF-8 text, the format of all public keys.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Utf8;
@@ -70,6 +79,23 @@ impl Serde<i64> for I64 {
         let bytes: [u8; 8] =
             bytes.try_into().map_err(|_| SerdeError::new(format!("a long has 8 bytes, these are {}", bytes.len())))?;
         Ok(i64::from_be_bytes(bytes))
+    }
+}
+
+/// A 32-bit integer in four bytes, big endian, as Kafka's `IntegerSerializer` writes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct I32;
+
+impl Serde<i32> for I32 {
+    fn serialize(&self, value: &i32, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        out.extend_from_slice(&value.to_be_bytes());
+        Ok(())
+    }
+    fn deserialize(&self, bytes: &[u8]) -> Result<i32, SerdeError> {
+        let bytes: [u8; 4] = bytes
+            .try_into()
+            .map_err(|_| SerdeError::new(format!("an integer has 4 bytes, these are {}", bytes.len())))?;
+        Ok(i32::from_be_bytes(bytes))
     }
 }
 

@@ -23,6 +23,15 @@ pub trait StateAccess {
     fn timestamp(&self) -> Timestamp;
 }
 
+impl StateAccess for TaskState {
+    fn task(&mut self) -> &mut TaskState {
+        self
+    }
+    fn timestamp(&self) -> Timestamp {
+        self.current_timestamp
+    }
+}
+
 /// Options every kind of store has.
 #[derive(Clone)]
 pub struct StoreOptions {

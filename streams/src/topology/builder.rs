@@ -27,6 +27,12 @@ pub struct Out<K, V> {
     types: PhantomData<fn(&K, &V)>,
 }
 
+impl<K, V> In<K, V> {
+    pub(crate) fn of(node: NodeId) -> Self {
+        In { node, types: PhantomData }
+    }
+}
+
 impl<K, V> Clone for In<K, V> {
     fn clone(&self) -> Self {
         *self
@@ -86,6 +92,22 @@ pub enum BuildError {
     /// The graph has a cycle.
     #[error("'{0}' is its own ancestor: records would go round for ever; go through a topic instead")]
     Cycle(String),
+    /// An operator needs records partitioned by the key they now have, but was not told how to repartition them.
+    #[error(
+        "{operator} after {changed_by}: the key was changed, so equal keys may be on different partitions; {remedy}, which \
+         names the repartition topic and its formats"
+    )]
+    RepartitionUnnamed {
+        /// The operator that needs it.
+        operator: &'static str,
+        /// The operator that changed the key.
+        changed_by: String,
+        /// What to call instead.
+        remedy: &'static str,
+    },
+    /// An option that the operator cannot have.
+    #[error("{0}")]
+    Unsupported(String),
     /// No source at all.
     #[error("the topology has no source: it would never do anything")]
     NoSource,
@@ -226,6 +248,18 @@ impl TopologyBuilder {
         value: impl Serde<V> + Clone,
         partitions: Option<u32>,
     ) -> (In<K, V>, Out<K, V>) {
+        self.repartition_by(name, key, value, partitions, None)
+    }
+
+    /// As [`TopologyBuilder::repartition`], by a partitioner of its own.
+    pub(crate) fn repartition_by<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        key: impl Serde<K> + Clone,
+        value: impl Serde<V> + Clone,
+        partitions: Option<u32>,
+        partitioner: Option<Arc<Partitioner<K, V>>>,
+    ) -> (In<K, V>, Out<K, V>) {
         let topic = format!("{}-{name}-repartition", self.application_id);
         let input = self.sink_partitioned_inner(
             &format!("{name}-sink"),
@@ -234,10 +268,22 @@ impl TopologyBuilder {
             partitions,
             Arc::new(key.clone()),
             Arc::new(value.clone()),
-            None,
+            partitioner,
         );
         let out = self.source(&format!("{name}-source"), &[&topic], key, value, SourceOptions::default());
         (input, out)
+    }
+
+    /// Writes to a topic, by key or by a partitioner.
+    pub(crate) fn sink_by<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: &str,
+        key: Arc<dyn Serde<K>>,
+        value: Arc<dyn Serde<V>>,
+        partitioner: Option<Arc<Partitioner<K, V>>>,
+    ) -> In<K, V> {
+        self.sink_partitioned_inner(name, topic, TopicRole::External, None, key, value, partitioner)
     }
 
     fn sink_partitioned_inner<K: 'static, V: 'static>(
@@ -308,10 +354,26 @@ impl TopologyBuilder {
 
     /// Lets a processor use a store. Processors that share a store are in one sub-topology.
     pub fn connect_store<K, V>(&mut self, processor: In<K, V>, store: &impl StoreHandle) {
+        self.connect_store_index(processor, store.index());
+    }
+
+    /// As [`TopologyBuilder::connect_store`], by the store's place.
+    pub(crate) fn connect_store_index<K, V>(&mut self, processor: In<K, V>, store: StoreIndex) {
         if let Some(node) = self.nodes.get_mut(processor.node.0 as usize)
-            && !node.stores.contains(&store.index())
+            && !node.stores.contains(&store)
         {
-            node.stores.push(store.index());
+            node.stores.push(store);
+        }
+    }
+
+    /// Gives a node another name.
+    pub(crate) fn rename(&mut self, id: NodeId, name: &str) {
+        self.check_name("node", name);
+        if self.nodes.iter().any(|n| &*n.name == name) {
+            self.problems.push(BuildError::DuplicateName(name.into()));
+        }
+        if let Some(node) = self.nodes.get_mut(id.0 as usize) {
+            node.name = name.into();
         }
     }
 

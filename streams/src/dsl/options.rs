@@ -1,0 +1,210 @@
+//! Options of operators: formats, and the names under which state and topics live.
+//!
+//! Formats are always given, never guessed from a default: a value is read with what it was written with. Whatever has
+//! state or a topic of its own takes its name here too, so nothing that lasts is named by its position in the code.
+
+use std::sync::Arc;
+
+use crate::serde::Serde;
+use crate::store::{KeyValue, StoreOptions};
+use crate::topology::{Misplaced, ShowJson, SourceOptions};
+
+/// How topics are read.
+pub struct Consumed<K, V> {
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+    pub(crate) options: SourceOptions,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl<K: 'static, V: 'static> Consumed<K, V> {
+    /// Key and value format.
+    pub fn with(key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Consumed { key: Arc::new(key), value: Arc::new(value), options: SourceOptions::default(), name: None }
+    }
+
+    /// Name of the source node.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// What becomes of records that sit on another partition than Kafka's partitioner would have chosen.
+    #[must_use]
+    pub fn with_misplaced(mut self, misplaced: Misplaced) -> Self {
+        self.options.misplaced = misplaced;
+        self
+    }
+}
+
+/// Chooses a partition from key, value and partition count; the answer is below the count.
+pub(crate) type PartitionChooser<K, V> = Arc<dyn Fn(Option<&K>, Option<&V>, u32) -> u32 + Send + Sync>;
+
+/// How a topic is written.
+pub struct Produced<K, V> {
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+    pub(crate) partitioner: Option<PartitionChooser<K, V>>,
+    pub(crate) name: Option<Arc<str>>,
+}
+
+impl<K: 'static, V: 'static> Produced<K, V> {
+    /// Key and value format; partitioned by key as Kafka's default.
+    pub fn with(key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Produced { key: Arc::new(key), value: Arc::new(value), partitioner: None, name: None }
+    }
+
+    /// Name of the sink node.
+    #[must_use]
+    pub fn with_name(mut self, name: &str) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Partitions by a function of key, value and partition count, which answers with a partition below the count.
+    #[must_use]
+    pub fn with_partitioner(
+        mut self,
+        partitioner: impl Fn(Option<&K>, Option<&V>, u32) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+}
+
+/// A topic of the topology's own, `<application.id>-<name>-repartition`: name, formats, partitions.
+pub struct Repartitioned<K, V> {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+    pub(crate) partitions: Option<u32>,
+    pub(crate) partitioner: Option<PartitionChooser<K, V>>,
+}
+
+impl<K: 'static, V: 'static> Repartitioned<K, V> {
+    /// Name and formats; as many partitions as the rest of the sub-topology that reads it.
+    pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Repartitioned {
+            name: name.into(),
+            key: Arc::new(key),
+            value: Arc::new(value),
+            partitions: None,
+            partitioner: None,
+        }
+    }
+
+    /// A fixed number of partitions, at least 1.
+    #[must_use]
+    pub fn with_partitions(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// Partitions by a function of key, value and partition count.
+    #[must_use]
+    pub fn with_partitioner(
+        mut self,
+        partitioner: impl Fn(Option<&K>, Option<&V>, u32) -> u32 + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(Arc::new(partitioner));
+        self
+    }
+}
+
+/// The repartition topic of a grouping: its name and the formats of group key and value. Used only when the grouping
+/// needs one.
+pub struct Grouped<K, V>(pub(crate) Repartitioned<K, V>);
+
+impl<K: 'static, V: 'static> Grouped<K, V> {
+    /// `name` becomes part of the topic's: `<application.id>-<name>-repartition`.
+    pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Grouped(Repartitioned::new(name, key, value))
+    }
+
+    /// A fixed number of partitions, at least 1.
+    #[must_use]
+    pub fn with_partitions(self, partitions: u32) -> Self {
+        Grouped(self.0.with_partitions(partitions))
+    }
+}
+
+/// The repartition topic of a join's stream side, used when its key was changed before.
+pub struct Joined<K, V>(pub(crate) Repartitioned<K, V>);
+
+impl<K: 'static, V: 'static> Joined<K, V> {
+    /// `name` becomes part of the topic's: `<application.id>-<name>-repartition`.
+    pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Joined(Repartitioned::new(name, key, value))
+    }
+}
+
+/// A table's store: its name, formats and kind. The name is the store's in queries, the changelog's
+/// (`<application.id>-<name>-changelog`) and that of the node which writes it.
+pub struct Materialized<K, V> {
+    pub(crate) name: Arc<str>,
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<V>>,
+    pub(crate) options: StoreOptions,
+    /// History retention of a versioned store, milliseconds.
+    pub(crate) history_ms: Option<i64>,
+    /// How long a windowed store keeps a window after its start, milliseconds; by default as long as records may still
+    /// change it.
+    pub(crate) retention_ms: Option<i64>,
+}
+
+impl<K: 'static, V: 'static> Materialized<K, V> {
+    /// A persistent, logged store of this name and these formats.
+    pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
+        Materialized {
+            name: name.into(),
+            key: Arc::new(key),
+            value: Arc::new(value),
+            options: StoreOptions::default(),
+            history_ms: None,
+            retention_ms: None,
+        }
+    }
+
+    /// In memory instead of RocksDB; comes back from its changelog.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.options.in_memory = true;
+        self
+    }
+
+    /// Without a changelog: lost with the disk, and left behind when the task moves.
+    #[must_use]
+    pub fn not_logged(mut self) -> Self {
+        self.options.logged = false;
+        self
+    }
+
+    /// A versioned store (KIP-889): keeps every version of the last `history_retention_ms`, joins look up the version of
+    /// their own time, and an update older than the newest changes history but no result downstream (KIP-914). Key-value
+    /// tables only.
+    #[must_use]
+    pub fn versioned(mut self, history_retention_ms: i64) -> Self {
+        self.history_ms = Some(history_retention_ms);
+        self
+    }
+
+    /// How long a windowed store keeps a window after its start, milliseconds; raised to what the operator itself needs.
+    #[must_use]
+    pub fn with_retention(mut self, retention_ms: i64) -> Self {
+        self.retention_ms = Some(retention_ms);
+        self
+    }
+
+    /// How interactive queries show an entry: from key bytes and value bytes to JSON text.
+    #[must_use]
+    pub fn shown_as(mut self, show: impl Fn(&[u8], &[u8]) -> String + Send + Sync + 'static) -> Self {
+        let show: ShowJson = Arc::new(show);
+        self.options.show = Some(show);
+        self
+    }
+
+    pub(crate) fn key_value(&self) -> KeyValue<K, V> {
+        KeyValue::with_options(self.key.clone(), self.value.clone(), self.options.clone())
+    }
+}

@@ -131,8 +131,9 @@ pub trait Command: AvroValue + Keyed + Clone {
     fn content_hash(&self) -> i64 {
         let mut bytes = Vec::with_capacity(128);
         self.content().encode(&mut bytes);
-        let hash =
-            bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3));
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0000_0100_0000_01b3));
         hash.cast_signed()
     }
 }

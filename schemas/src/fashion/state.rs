@@ -1,6 +1,9 @@
 //! State of fashion-store's sagas, as it lies in stores and changelogs. What clients see of it is its JSON form.
 
-use super::{CancellationReason, OrderCommand, OrderCommandKind, OrderStage, OrderState, ProductCommand, ProductCommandKind, StockRejection};
+use super::{
+    CancellationReason, OrderCommand, OrderCommandKind, OrderStage, OrderState, ProductCommand, ProductCommandKind,
+    StockRejection,
+};
 use crate::avro;
 use crate::state::{Command, KEY_SEPARATOR, Payment};
 
@@ -169,7 +172,7 @@ avro! {
         pub price: i64,
         /// Pieces on hand at registration.
         pub registered: i32,
-        /// Pieces registered and restocked so far.
+        /// Pieces registered and restocked so far, less those sold so long ago that their orders are forgotten.
         pub on_hand: i64,
         /// Of these, pieces kept for orders or sent to customers; the rest is free.
         pub reserved: i64,

@@ -5,7 +5,7 @@ use streams::serde::{Serde, SerdeError, Utf8};
 use streams::store::KeyValue;
 
 /// Confluent-framed Avro values of one record type.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Avro<T>(Codec<T>);
 
 impl<T: AvroRecord> Avro<T> {

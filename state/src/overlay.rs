@@ -26,9 +26,10 @@ use store::{Lookup, Store};
 ///
 /// # Ordered access
 /// Point access goes through a hash table. For scans each store also has its dirty entries in a vector sorted by key,
-/// brought up to date by the first scan that needs it. A store that is never scanned pays nothing for order, and a
-/// change between two scans costs a binary search and a move of 4-byte numbers; `examples/overlay_bench.rs` measures
-/// it against a `BTreeMap` kept beside.
+/// brought up to date by the first scan that needs it. The other way, a `BTreeMap` kept beside, was measured
+/// (`examples/overlay_bench.rs`, 2000 entries): it costs every store a copy of each key and 45 ns a new entry (of 230),
+/// scanned or not; the vector costs only the stores that are scanned, there 110 to 150 ns a new entry more than the
+/// tree, next to a scan of RocksDB of 2000 ns and more. Most stores are never scanned by their task, so the vector.
 pub struct Overlay {
     backend: Arc<dyn Backend>,
     partition: Partition,

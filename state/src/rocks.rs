@@ -7,6 +7,7 @@
 
 mod directory;
 mod options;
+mod stall;
 
 use std::fs;
 use std::ops::Bound;
@@ -79,6 +80,8 @@ impl RocksBackend {
         })?;
         let mut write_options = WriteOptions::default();
         write_options.set_sync(options.durability == Durability::Sync);
+        // Held up writes wait in `stall`.
+        write_options.set_no_slowdown(true);
         Ok(RocksBackend {
             db,
             memory: Memory::new(),
@@ -151,9 +154,23 @@ impl RocksBackend {
         self.poison.get().map_or(Ok(()), |cause| Err(Error::Poisoned { cause: cause.clone() }))
     }
 
-    /// Writes a batch's changes of stores on disk.
-    fn write_disk(&self, batch: &Batch) -> Result<(), Error> {
+    /// Writes what `encode` makes, which is called again for each attempt of a write that is held up.
+    fn write_encoded(&self, encode: impl Fn() -> Result<WriteBatch, Error>) -> Result<(), Error> {
         self.not_poisoned()?;
+        stall::wait_out(&self.path, self.options.memtable_bytes(), || {
+            let batch = match encode() {
+                Ok(batch) => batch,
+                Err(error) => return Some(Err(error)),
+            };
+            match self.db.write_opt(batch, &self.write_options) {
+                Err(error) if error.kind() == rocksdb::ErrorKind::Incomplete => None,
+                result => Some(self.durable(result.map_err(failed("writing")))),
+            }
+        })
+    }
+
+    /// A batch's changes of stores on disk, as RocksDB takes them.
+    fn encode(&self, batch: &Batch) -> Result<WriteBatch, Error> {
         let mut out = WriteBatch::with_capacity_bytes(batch.bytes() + batch.len() * 8);
         let positions = self.column_family_named(POSITIONS)?;
         // Batches go store by store, so the last column family is nearly always the next.
@@ -187,7 +204,7 @@ impl RocksBackend {
                 }
             }
         }
-        self.durable(self.db.write_opt(out, &self.write_options).map_err(failed("writing")))
+        Ok(out)
     }
 }
 
@@ -235,11 +252,11 @@ impl Backend for RocksBackend {
     fn write(&self, batch: &Batch) -> Result<(), Error> {
         let (memory, disk) = self.kinds(batch)?;
         if !memory {
-            return self.write_disk(batch);
+            return self.write_encoded(|| self.encode(batch));
         }
         let _whole = self.both.write().unwrap_or_else(PoisonError::into_inner);
         if disk {
-            self.write_disk(batch)?;
+            self.write_encoded(|| self.encode(batch))?;
         }
         self.memory.write_where(batch, |store| self.is_memory(store).unwrap_or(false))
     }
@@ -257,14 +274,16 @@ impl Backend for RocksBackend {
     fn drop_partition(&self, store: StoreId, partition: Partition) -> Result<(), Error> {
         let Some(name) = self.name(store)? else { return self.memory.drop_partition(store, partition) };
         let end = partition.checked_add(1).ok_or(Error::InvalidPartition(partition))?;
-        let mut batch = WriteBatch::default();
         let column_family = self.column_family_named(&name)?;
-        batch.delete_range_cf(&column_family, partition.to_be_bytes(), end.to_be_bytes());
+        let positions = self.column_family_named(POSITIONS)?;
         let mut key = Vec::new();
         prefixed(partition, name.as_bytes(), &mut key);
-        batch.delete_cf(&self.column_family_named(POSITIONS)?, &key);
-        self.not_poisoned()?;
-        self.durable(self.db.write_opt(batch, &self.write_options).map_err(failed("dropping a partition")))
+        self.write_encoded(|| {
+            let mut batch = WriteBatch::default();
+            batch.delete_range_cf(&column_family, partition.to_be_bytes(), end.to_be_bytes());
+            batch.delete_cf(&positions, &key);
+            Ok(batch)
+        })
     }
 
     fn usage(&self) -> Usage {

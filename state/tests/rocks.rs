@@ -316,7 +316,8 @@ fn full_disk_child() {
         assert!(matches!(error, Error::DiskFull { .. }), "{error}");
         let again = write(number + 1).unwrap_err();
         if durability == Durability::Buffered {
-            assert!(matches!(again, Error::Poisoned { .. }), "{again}");
+            // Which of the two depends on whether the log or a flush met the full disk first.
+            assert!(matches!(again, Error::Poisoned { .. } | Error::DiskFull { .. }), "{again}");
             fs::remove_file(&ballast).unwrap();
         } else {
             assert!(matches!(again, Error::DiskFull { .. }), "{again}");

@@ -10,6 +10,10 @@ const MIB: usize = 1 << 20;
 /// that are written little, the pieces alone would fill a small budget and flush all the time.
 const ARENA_BLOCK_BYTES: usize = 64 * 1024;
 
+/// Memtables of one store, the one being written and those being flushed, before its writers wait. Their memory is
+/// bounded by the budget, not by this.
+const MEMTABLES_PER_STORE_MAX: i32 = 6;
+
 /// Bits per key of the bloom filters: about 1 % of the reads of missing keys go to the file in vain.
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 
@@ -62,6 +66,11 @@ impl Options {
         self.memory_budget_bytes() / 4
     }
 
+    /// One memtable: an eighth of the budget.
+    pub(super) fn memtable_bytes(&self) -> usize {
+        self.memtables_bytes() / 2
+    }
+
     pub(super) fn cache(&self) -> Cache {
         Cache::new_lru_cache(self.memory_budget_bytes())
     }
@@ -106,7 +115,8 @@ impl Options {
         let mut options = rocksdb::Options::default();
         options.set_block_based_table_factory(&table);
         options.set_compression_type(DBCompressionType::Lz4);
-        options.set_write_buffer_size(self.memtables_bytes() / 2);
+        options.set_write_buffer_size(self.memtable_bytes());
+        options.set_max_write_buffer_number(MEMTABLES_PER_STORE_MAX);
         options.set_arena_block_size(ARENA_BLOCK_BYTES);
         options
     }

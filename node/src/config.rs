@@ -1,7 +1,7 @@
 //! Configuration: defaults, file, environment and flags merged as TOML, then read once into [`Config`]. A key nobody knows
 //! is refused by name, wherever it came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -167,30 +167,36 @@ impl Config {
             }
         }
         for setting in settings {
-            let (key, value) = setting.split_once('=').ok_or_else(|| {
-                ConfigError::Invalid(format!("--set {setting}: write it as section.key=value"))
-            })?;
+            let (key, value) = setting
+                .split_once('=')
+                .ok_or_else(|| ConfigError::Invalid(format!("--set {setting}: write it as section.key=value")))?;
             set(&mut merged, key.trim(), value.trim());
         }
-        let config: Config = Value::Table(merged).try_into().map_err(|e: toml::de::Error| {
-            ConfigError::Invalid(e.message().to_owned())
-        })?;
+        let config: Config = Value::Table(merged)
+            .try_into()
+            .map_err(|e: toml::de::Error| ConfigError::Invalid(e.message().to_owned()))?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let positive = |key: &str, value: i64| {
-            if value > 0 { Ok(()) } else { Err(ConfigError::Invalid(format!("{key} = {value}: it must be at least 1"))) }
+            if value > 0 {
+                Ok(())
+            } else {
+                Err(ConfigError::Invalid(format!("{key} = {value}: it must be at least 1")))
+            }
         };
         positive("topics.partitions", i64::from(self.topics.partitions))?;
         positive("engine.workers", i64::try_from(self.engine.workers).unwrap_or(0))?;
         positive("engine.commit_interval_ms", self.engine.commit_interval_ms)?;
+        self.subtopologies()?;
         positive("payment.concurrency", i64::try_from(self.payment.concurrency).unwrap_or(0))?;
         if self.node.apps.is_empty() {
             return Err(ConfigError::Invalid("node.apps is empty: name at least one business".into()));
         }
-        if self.engine.commit_min_interval_ms < 0 || self.engine.commit_min_interval_ms > self.engine.commit_interval_ms {
+        if self.engine.commit_min_interval_ms < 0 || self.engine.commit_min_interval_ms > self.engine.commit_interval_ms
+        {
             return Err(ConfigError::Invalid(format!(
                 "engine.commit_min_interval_ms = {}: it must lie between 0 and engine.commit_interval_ms = {}",
                 self.engine.commit_min_interval_ms, self.engine.commit_interval_ms
@@ -214,6 +220,24 @@ impl Config {
                 produce: self.errors.produce.into(),
             },
             ..streams::Config::default()
+        }
+    }
+
+    /// The sub-topologies this process runs; `None` for all.
+    ///
+    /// # Errors
+    /// When `node.tasks` is neither `all`, `none`, nor a list of numbers.
+    pub fn subtopologies(&self) -> Result<Option<BTreeSet<u16>>, ConfigError> {
+        match self.node.tasks.trim() {
+            "all" => Ok(None),
+            "none" => Ok(Some(BTreeSet::new())),
+            list => {
+                list.split(',').map(|n| n.trim().parse::<u16>()).collect::<Result<_, _>>().map(Some).map_err(|_| {
+                    let message =
+                        "write all, none, or numbers of sub-topologies such as 0,2 (`orderflow describe` lists them)";
+                    ConfigError::Invalid(format!("node.tasks = {list:?}: {message}"))
+                })
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Worker threads: one OS thread per worker, from start to clean stop, with the clock and the fault injector the pure
 //! engine does not have.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ pub struct WorkerThread {
     /// `<app>-<number>`.
     pub name: String,
     last_turn: Arc<AtomicI64>,
-    thread: JoinHandle<Result<(), streams::Error>>,
+    thread: Mutex<Option<JoinHandle<Result<(), streams::Error>>>>,
 }
 
 impl WorkerThread {
@@ -54,7 +54,7 @@ impl WorkerThread {
             }
             result
         })?;
-        Ok(WorkerThread { name, last_turn, thread })
+        Ok(WorkerThread { name, last_turn, thread: Mutex::new(Some(thread)) })
     }
 
     /// Milliseconds since the loop last turned.
@@ -63,12 +63,14 @@ impl WorkerThread {
         Duration::from_millis(now_ms().saturating_sub(self.last_turn.load(Ordering::Relaxed)).max(0).unsigned_abs())
     }
 
-    /// Waits for the thread's end.
+    /// Waits for the thread's end; a second call has nothing to wait for.
     ///
     /// # Errors
     /// What ended the worker before it was asked to stop.
-    pub fn join(self) -> Result<(), streams::Error> {
-        self.thread.join().unwrap_or_else(|_| Err(streams::Error::Refused(format!("worker {} panicked", self.name))))
+    pub fn join(&self) -> Result<(), streams::Error> {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(streams::Error::Refused(format!("worker {} panicked", self.name))))
     }
 }
 

@@ -46,7 +46,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Describe { app, hash } => {
             let config = Config::load(None, std::env::vars(), &[])?;
-            let app = node::apps::app(&app, &config)?;
+            let app = node::apps::app(&app, &config, &node::apps::registry(&config)?)?;
             if hash {
                 print(&format!("{:016x}\n", app.topology.hash()));
             } else {
@@ -80,8 +80,7 @@ fn configure(common: &Common, mut settings: Vec<String>) -> anyhow::Result<Confi
 
 fn init_tracing(format: LogFormat, level: &str) -> anyhow::Result<()> {
     use tracing_subscriber::{EnvFilter, fmt};
-    let filter = EnvFilter::try_new(level)
-        .map_err(|e| ConfigError::Invalid(format!("log.level = {level:?}: {e}")))?;
+    let filter = EnvFilter::try_new(level).map_err(|e| ConfigError::Invalid(format!("log.level = {level:?}: {e}")))?;
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Human => lines.with_target(false).try_init(),

@@ -1,0 +1,74 @@
+//! The businesses this binary knows, each as the process needs it: its topology, and where its payments go.
+
+use std::sync::Arc;
+
+use schemas::payment::{PaymentRequest, PaymentResult};
+use schemas::{Registry, Topic, TopicSpec};
+use streams::Topology;
+
+use crate::config::{Config, ConfigError};
+
+/// Names of all businesses.
+pub const NAMES: [&str; 1] = ["fashion-store"];
+
+/// A business.
+pub struct App {
+    /// As in URLs and on the command line.
+    pub name: &'static str,
+    /// What it does.
+    pub topology: Arc<Topology>,
+    /// Its payment topics, if it takes money.
+    pub payment: Option<(Topic<PaymentRequest>, Topic<PaymentResult>)>,
+    /// Its topics with their retention.
+    pub specs: &'static [TopicSpec],
+}
+
+/// Builds a business by name, with ids of the registry that is configured.
+///
+/// # Errors
+/// [`ConfigError::Invalid`] for an unknown name; otherwise why its topology cannot be built.
+pub fn app(name: &str, config: &Config, registry: &Arc<dyn Registry>) -> anyhow::Result<App> {
+    match name {
+        "fashion-store" => {
+            use schemas::fashion::topics;
+            use topologies::fashion_store::{Codecs, Config as Settings, topology};
+            let settings = Settings {
+                payment_deadline_ms: config.saga.payment_deadline_ms,
+                saga_retention_ms: config.saga.retention_ms,
+                command_retention_ms: config.saga.command_retention_ms,
+                codecs: Codecs::resolve(&config.topics.prefix, registry)?,
+                ..Settings::default()
+            };
+            Ok(App {
+                name: "fashion-store",
+                topology: Arc::new(topology(&settings)?),
+                payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
+                specs: topics::ALL,
+            })
+        }
+        other => {
+            Err(ConfigError::Invalid(format!("there is no business '{other}': there are {}", NAMES.join(", "))).into())
+        }
+    }
+}
+
+impl App {
+    /// What is known of one of the business's own topics, by name without prefix.
+    #[must_use]
+    pub fn spec(&self, topic: &str) -> Option<&'static TopicSpec> {
+        self.specs.iter().find(|s| s.base == topic)
+    }
+}
+
+/// The registry that is configured: over HTTP where there is a URL, fixed ids otherwise.
+///
+/// # Errors
+/// When the registry's client cannot be made.
+pub fn registry(config: &Config) -> anyhow::Result<Arc<dyn Registry>> {
+    if config.registry.url.is_empty() {
+        return Ok(Arc::new(schemas::FixedRegistry));
+    }
+    let urls = config.registry.url.split(',').map(|u| u.trim().to_owned()).collect();
+    let settings = schemas::ConfluentConfig { urls, basic_auth: None, register: true };
+    Ok(Arc::new(schemas::ConfluentRegistry::new(settings)?))
+}

@@ -1,0 +1,205 @@
+//! `orderflow up`: everything in one process on the embedded log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use query_api::platform::App;
+use streams::View;
+
+use crate::apps;
+use crate::config::{Config, ConfigError, Sync};
+use crate::embedded::{Embedded, Payments};
+use crate::engine::{Stop, WorkerThread};
+use crate::local::{self, LocalBroker, LocalLog, NewTopic, Retention, Share};
+use crate::metrics::Metrics;
+use crate::payment::provider::Provider;
+use crate::payment::sim::{Settings, Sim};
+use crate::payment::worker::Worker as PaymentWorker;
+use crate::{export, signals};
+
+/// Runs until asked to stop, or until something that cannot be gone on from.
+///
+/// # Errors
+/// When it cannot start, or a worker ended with an error.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    if !config.topics.prefix.is_empty() {
+        let reason = "topics.prefix is for sharing a Kafka cluster; the log of `up` belongs to one process".into();
+        return Err(ConfigError::Invalid(reason).into());
+    }
+    let registry = apps::registry(&config)?;
+    let businesses =
+        config.node.apps.iter().map(|name| apps::app(name, &config, &registry)).collect::<anyhow::Result<Vec<_>>>()?;
+    let directory = config.node.data_dir.as_path();
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let (broker, backend) =
+        LocalBroker::open_rocks(&directory.join("log"), config.engine.memory_budget_bytes, log_settings(&config))
+            .with_context(|| format!("cannot open the log in {}", directory.display()))?;
+    let stop = Arc::new(Stop::default());
+    let metrics = Arc::new(Metrics::default());
+    let mut views = Vec::new();
+    let mut workers = Vec::new();
+    for business in &businesses {
+        broker.create_topics(&new_topics(business, config.topics.partitions))?;
+        let view = View::open(business.topology.clone(), backend.clone())?;
+        let count = business.topology.subtopologies().len();
+        let partitions: Arc<[u32]> = vec![config.topics.partitions; count].into();
+        views.push(App { name: business.name.into(), view: view.clone(), partitions });
+        workers.extend(spawn_workers(business.name, &config, &broker, &view, &stop)?);
+    }
+    let provider_url = provider(&config, directory, &stop).await?;
+    if config.payment.worker {
+        let log = Arc::new(Payments { broker: broker.clone() });
+        let provider = Arc::new(Provider::new(&provider_url, Duration::from_millis(config.payment.timeout_ms))?);
+        for business in &businesses {
+            let Some(topics) = business.payment else { continue };
+            let prefix = "";
+            let codecs = (
+                schemas::Codec::for_topic(&topics.0, prefix, &registry)?,
+                schemas::Codec::for_topic(&topics.1, prefix, &registry)?,
+            );
+            let worker = PaymentWorker::new(
+                log.clone(),
+                provider.clone(),
+                (topics.0, codecs.0),
+                (topics.1, codecs.1),
+                prefix,
+                config.payment.concurrency,
+            );
+            let counters = (business.name.into(), worker.counters.clone());
+            metrics.payments.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(counters);
+            tokio::spawn(run_payment(worker, stop.clone()));
+        }
+    }
+    let workers = Arc::new(workers);
+    let platform = Arc::new(Embedded {
+        broker: broker.clone(),
+        apps: views,
+        registry,
+        prefix: String::new(),
+        url: config.advertised_url().into(),
+        instance: config.instance_id(),
+        workers: workers.clone(),
+        stop: stop.clone(),
+        metrics,
+    });
+    let served = serve(&config, platform, &broker, &provider_url, &stop).await;
+    stop.request();
+    let outcome = tokio::task::spawn_blocking(move || join(workers)).await?;
+    broker.close();
+    served.and(outcome)
+}
+
+fn log_settings(config: &Config) -> local::Config {
+    let sync = match config.local.sync {
+        Sync::Always => local::Sync::Always,
+        Sync::Interval => local::Sync::Interval(Duration::from_millis(config.local.interval_ms)),
+    };
+    local::Config { sync, ..local::Config::default() }
+}
+
+/// The topology's topics, with the retention the business gives its own.
+fn new_topics(business: &apps::App, partitions: u32) -> Vec<NewTopic> {
+    let mut topics = local::topics_of(&business.topology, partitions);
+    for topic in &mut topics {
+        if let Some(spec) = business.spec(&topic.name) {
+            let ms = spec.retention.retention_ms();
+            topic.retention = Retention { time_ms: (ms >= 0).then_some(ms), bytes: None };
+            topic.keep_unread = true;
+        }
+    }
+    topics
+}
+
+fn spawn_workers(
+    name: &'static str,
+    config: &Config,
+    broker: &Arc<LocalBroker>,
+    view: &Arc<View>,
+    stop: &Arc<Stop>,
+) -> anyhow::Result<Vec<WorkerThread>> {
+    let mut workers = Vec::new();
+    let count = u32::try_from(config.engine.workers).unwrap_or(u32::MAX);
+    for number in 0..count {
+        let (broker, topology) = (broker.clone(), view.topology().clone());
+        let share = Share { worker: number, workers: count, subtopologies: config.subtopologies()? };
+        let make = move || LocalLog::new(broker, topology, &share).map_err(|e| streams::Error::Refused(e.to_string()));
+        let thread = WorkerThread::spawn(format!("{name}-{number}"), make, view.clone(), config.worker(), stop.clone())
+            .context("no thread for a worker")?;
+        workers.push(thread);
+    }
+    Ok(workers)
+}
+
+/// The provider's URL; without one configured, a simulator of our own on a free port of the loopback interface, its ledger
+/// beside the log.
+async fn provider(config: &Config, directory: &Path, stop: &Arc<Stop>) -> anyhow::Result<String> {
+    if !config.payment.url.is_empty() {
+        return Ok(config.payment.url.clone());
+    }
+    let ledger = directory.join("payments.ndjson");
+    let sim = Sim::open(Settings::default(), Some(&ledger)).context("the payment simulator's ledger")?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("the payment simulator's port")?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        let stopping = async move { stop.requested().await };
+        if let Err(e) = axum::serve(listener, sim.router()).with_graceful_shutdown(stopping).await {
+            tracing::error!(error = %e, "the payment simulator ended");
+        }
+    });
+    tracing::info!(url, "payment simulator ready; it is used because payment.url is empty");
+    Ok(url)
+}
+
+async fn run_payment(worker: PaymentWorker, stop: Arc<Stop>) {
+    let topic = worker.requests.clone();
+    if let Err(e) = worker.run(stop.clone()).await {
+        tracing::error!(topic, error = e, "the payment worker ended; the process stops");
+        stop.request();
+    }
+}
+
+/// Serves HTTP until a signal or a failure asks to stop, then lets open requests finish.
+async fn serve(
+    config: &Config,
+    platform: Arc<Embedded>,
+    broker: &Arc<LocalBroker>,
+    provider_url: &str,
+    stop: &Arc<Stop>,
+) -> anyhow::Result<()> {
+    let address = config.http.listen;
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}; --listen takes another address"))?;
+    let router = query_api::app(platform)?.merge(export::router(broker.clone(), provider_url));
+    tracing::info!(url = config.advertised_url(), "ready: gateway, queries and console");
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        signals::stop_requested().await;
+        tracing::info!("stop requested; open requests finish, then the workers commit and leave");
+        signalled.request();
+    });
+    let stopping = stop.clone();
+    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.requested().await });
+    let forced = async {
+        stop.requested().await;
+        // Event streams never finish by themselves.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    };
+    tokio::select! {
+        result = async { graceful.await } => Ok(result?),
+        () = forced => Ok(()),
+    }
+}
+
+fn join(workers: Arc<Vec<WorkerThread>>) -> anyhow::Result<()> {
+    let mut outcome = Ok(());
+    for worker in workers.iter() {
+        if let Err(e) = worker.join() {
+            outcome = Err(anyhow::anyhow!("worker {}: {e}", worker.name));
+        }
+    }
+    outcome
+}

@@ -14,7 +14,7 @@ use crate::processor::{Cx, PunctuationType};
 use crate::punctuation::Schedules;
 use crate::record::{Headers, Incoming};
 use crate::topology::{
-    Misplaced, NodeId, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
+    Clock, Misplaced, NodeId, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
 };
 use crate::types::{NO_TIMESTAMP, Offset, TaskId, Timestamp, TopicIndex, TopicPartition};
 
@@ -71,10 +71,11 @@ pub struct TaskState {
     pub(crate) key_bytes: Vec<u8>,
     pub(crate) value_bytes: Vec<u8>,
     pub(crate) stream_time: Timestamp,
-    /// Operator stream times by node, [`NO_TIMESTAMP`] where none was observed.
+    /// Times of nodes, stores and named clocks, as [`Topology::clocks`] lists them; [`NO_TIMESTAMP`] where none was observed.
     times: Vec<Timestamp>,
-    /// Operator times as they were before the current record.
-    times_undo: Vec<(NodeId, Timestamp)>,
+    /// Times as they were before the current record, by index.
+    times_undo: Vec<(usize, Timestamp)>,
+    nodes: usize,
     stream_time_undo: Timestamp,
     pub(crate) schedules: Schedules,
     pub(crate) counters: Counters,
@@ -96,16 +97,25 @@ impl TaskState {
         self.partitions.get(topic.0 as usize).copied().unwrap_or(1)
     }
 
-    pub(crate) fn observed(&self, node: NodeId) -> Timestamp {
-        self.times.get(node.0 as usize).copied().unwrap_or(NO_TIMESTAMP)
+    fn index_of(&self, clock: Clock) -> usize {
+        match clock {
+            Clock::Node(node) => node.0 as usize,
+            Clock::Store(store) => self.nodes + store.0 as usize,
+            Clock::Named(number) => self.nodes + self.slots.len() + number as usize,
+        }
     }
 
-    pub(crate) fn observe(&mut self, node: NodeId, timestamp: Timestamp) -> Timestamp {
-        let Some(time) = self.times.get_mut(node.0 as usize) else {
+    pub(crate) fn observed(&self, clock: impl Into<Clock>) -> Timestamp {
+        self.times.get(self.index_of(clock.into())).copied().unwrap_or(NO_TIMESTAMP)
+    }
+
+    pub(crate) fn observe(&mut self, clock: impl Into<Clock>, timestamp: Timestamp) -> Timestamp {
+        let index = self.index_of(clock.into());
+        let Some(time) = self.times.get_mut(index) else {
             return timestamp;
         };
         if timestamp > *time {
-            self.times_undo.push((node, *time));
+            self.times_undo.push((index, *time));
             *time = timestamp;
         }
         *time
@@ -120,8 +130,8 @@ impl TaskState {
     fn rollback(&mut self) {
         self.overlay.rollback_to_savepoint();
         self.stream_time = self.stream_time_undo;
-        for (node, time) in self.times_undo.drain(..).rev() {
-            if let Some(slot) = self.times.get_mut(node.0 as usize) {
+        for (index, time) in self.times_undo.drain(..).rev() {
+            if let Some(slot) = self.times.get_mut(index) {
                 *slot = time;
             }
         }
@@ -183,7 +193,8 @@ impl Task {
             key_bytes: Vec::new(),
             value_bytes: Vec::new(),
             stream_time: NO_TIMESTAMP,
-            times: vec![NO_TIMESTAMP; topology.nodes.len()],
+            times: vec![NO_TIMESTAMP; topology.clocks.len()],
+            nodes: topology.nodes.len(),
             times_undo: Vec::new(),
             stream_time_undo: NO_TIMESTAMP,
             schedules: Schedules::default(),
@@ -552,9 +563,9 @@ impl Task {
     fn write_times(&self) -> String {
         use std::fmt::Write as _;
         let mut text = format!("1|{}", self.state.stream_time);
-        for (node, time) in self.topology.nodes.iter().zip(&self.state.times) {
+        for (name, time) in self.topology.clocks.iter().zip(&self.state.times) {
             if *time != NO_TIMESTAMP {
-                let _ = write!(text, "|{}={time}", node.name);
+                let _ = write!(text, "|{name}={time}");
             }
         }
         text
@@ -568,8 +579,8 @@ impl Task {
         let stream_time = parts.next().and_then(|t| t.parse().ok()).unwrap_or(NO_TIMESTAMP);
         self.state.stream_time = self.state.stream_time.max(stream_time);
         for (name, time) in parts.filter_map(|p| p.split_once('=')) {
-            let node = self.topology.nodes.iter().position(|n| &*n.name == name);
-            if let (Some(slot), Ok(time)) = (node.and_then(|n| self.state.times.get_mut(n)), time.parse()) {
+            let clock = self.topology.clocks.iter().position(|clock| &**clock == name);
+            if let (Some(slot), Ok(time)) = (clock.and_then(|n| self.state.times.get_mut(n)), time.parse()) {
                 *slot = time;
             }
         }

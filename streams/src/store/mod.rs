@@ -57,6 +57,14 @@ pub trait StoreSpec {
     fn shape(&self) -> &'static str;
     /// Its options.
     fn options(&self) -> &StoreOptions;
+    /// How long an entry can matter, milliseconds; `None`: until it is removed.
+    fn retention_ms(&self) -> Option<i64> {
+        None
+    }
+    /// Length of the time segments in its keys, milliseconds.
+    fn segment_ms(&self) -> Option<u64> {
+        None
+    }
     /// The handle, once the topology has given the store a place.
     fn handle(self, index: StoreIndex, name: Arc<str>) -> Self::Handle;
 }

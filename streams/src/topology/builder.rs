@@ -9,7 +9,7 @@ use state::StoreKind;
 use thiserror::Error;
 
 use super::nodes::{Partitioner, TypedSink, TypedSource};
-use super::{Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole, Topology};
+use super::{Clock, Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole, Topology};
 use crate::processor::Processor;
 use crate::serde::Serde;
 use crate::store::{StoreHandle, StoreSpec};
@@ -122,6 +122,7 @@ pub struct TopologyBuilder {
     nodes: Vec<Node>,
     topics: Vec<TopicDef>,
     stores: Vec<StoreDef>,
+    clocks: Vec<Arc<str>>,
     problems: Vec<BuildError>,
 }
 
@@ -134,6 +135,7 @@ impl TopologyBuilder {
             nodes: Vec::new(),
             topics: Vec::new(),
             stores: Vec::new(),
+            clocks: Vec::new(),
             problems: Vec::new(),
         };
         builder.check_name("topology", application_id);
@@ -323,9 +325,20 @@ impl TopologyBuilder {
             changelog,
             shape: spec.shape(),
             show: options.show.clone(),
+            retention_ms: spec.retention_ms(),
+            segment_ms: spec.segment_ms(),
             subtopology: 0,
         });
         spec.handle(index, name.into())
+    }
+
+    /// A time of a task's own, kept under this name; see [`Clock`].
+    pub(crate) fn clock(&mut self, name: &str) -> Clock {
+        self.clocks.push(format!("!{name}").into());
+        Clock::Named(u16::try_from(self.clocks.len() - 1).unwrap_or_else(|_| {
+            self.problems.push(BuildError::TooMany("clocks"));
+            0
+        }))
     }
 
     /// Records forwarded by `from` reach `to`.
@@ -396,6 +409,9 @@ impl TopologyBuilder {
             }
         }
         let subtopologies = split(&mut self.nodes, &mut self.stores);
+        let nodes = self.nodes.iter().map(|n| n.name.clone());
+        let stores = self.stores.iter().map(|s| format!("@{}", s.name).into());
+        let clocks = nodes.chain(stores).chain(self.clocks).collect();
         Ok(Topology {
             application_id: self.application_id,
             nodes: self.nodes,
@@ -403,6 +419,7 @@ impl TopologyBuilder {
             stores: self.stores,
             subtopologies,
             dead_letters,
+            clocks,
         })
     }
 }

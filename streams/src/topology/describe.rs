@@ -58,6 +58,8 @@ impl Topology {
         let mut text = self.describe();
         for s in &self.stores {
             let _ = write!(text, "{}/{}/{:?}/{};", s.name, s.shape, s.kind, s.changelog.is_some());
+            // The segment is in the keys.
+            let _ = s.segment_ms.map(|segment| write!(text, "{segment};"));
         }
         text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
     }

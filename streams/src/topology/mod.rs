@@ -23,6 +23,24 @@ pub struct NodeId(pub(crate) u16);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct StoreIndex(pub(crate) u16);
 
+/// A time that a task keeps beside its stream time. It only moves forward, goes back with a record that is rolled back,
+/// and is committed with the input positions, so that what is late before a restart is late after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// Stream time of a node.
+    Node(NodeId),
+    /// Stream time of a store: what it expires by.
+    Store(StoreIndex),
+    /// Made by [`TopologyBuilder::clock`].
+    Named(u16),
+}
+
+impl From<NodeId> for Clock {
+    fn from(node: NodeId) -> Self {
+        Clock::Node(node)
+    }
+}
+
 /// What a topic is to the topology.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum TopicRole {
@@ -63,6 +81,10 @@ pub struct StoreDef {
     pub shape: &'static str,
     /// How interactive queries show it.
     pub show: Option<ShowJson>,
+    /// How long an entry of a windowed store can matter, milliseconds: its changelog may delete what is older.
+    pub retention_ms: Option<i64>,
+    /// Length of the time segments in a windowed store's keys ([`state::layout::Segments`]), milliseconds.
+    pub segment_ms: Option<u64>,
     pub(crate) subtopology: u16,
 }
 
@@ -116,6 +138,8 @@ pub struct Topology {
     pub(crate) stores: Vec<StoreDef>,
     pub(crate) subtopologies: Vec<SubTopology>,
     pub(crate) dead_letters: TopicIndex,
+    /// Names of all clocks as they stand in committed metadata: nodes, then stores, then named clocks.
+    pub(crate) clocks: Vec<Arc<str>>,
 }
 
 impl Topology {

@@ -83,18 +83,17 @@ pub(crate) struct Part {
     pub(crate) items: Vec<Item>,
 }
 
-/// How a payload becomes an item; `None` for one that is none of the collection.
-pub(crate) type Render<'a> = dyn Fn(&[u8]) -> Result<Option<Value>, ApiError> + 'a;
+/// How a payload becomes an item.
+pub(crate) type Render<'a> = dyn Fn(&[u8]) -> Result<Value, ApiError> + 'a;
 
 /// The part of this instance. With `all` it has every item up to the page's end (another instance merges them), else only
-/// those of the page itself. A `sparse` collection has only the entries that become items, so counting looks into each.
+/// those of the page itself.
 pub(crate) fn part(
     app: &AppState,
     at: StoreRef,
     tasks: &[TaskId],
     page: PageRequest,
     all: bool,
-    sparse: bool,
     render: &Render<'_>,
 ) -> Result<Part, ApiError> {
     let view = &app.app.view;
@@ -104,27 +103,13 @@ pub(crate) fn part(
     for task in tasks {
         let partition = task.partition;
         let mut seen = 0_u64;
-        let mut failed = None;
-        view.scan(at.index, partition, Range::all(), page.direction, &mut |key, payload, _| {
-            if sparse {
-                match render(payload) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return ControlFlow::Continue(()),
-                    Err(error) => {
-                        failed = Some(error);
-                        return ControlFlow::Break(());
-                    }
-                }
-            }
+        view.scan(at.index, partition, Range::all(), page.direction, &mut |key, _, _| {
             if seen < end as u64 {
                 keys.push((key.to_vec(), partition));
             }
             seen += 1;
             if seen < COUNT_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
         part.partitions.push(partition);
         part.total += seen;
         part.more |= seen == COUNT_MAX;
@@ -136,9 +121,8 @@ pub(crate) fn part(
     let from = if all { 0 } else { end - page.size };
     for (key, partition) in keys.into_iter().take(end).skip(from) {
         // An entry that went between the two reads is not there any more.
-        if let Some((payload, _)) = view.get(at.index, partition, &key)?
-            && let Some(item) = render(&payload)?
-        {
+        if let Some((payload, _)) = view.get(at.index, partition, &key)? {
+            let item = render(&payload)?;
             part.items.push(Item { key: String::from_utf8_lossy(&key).into_owned(), partition, item });
         }
     }

@@ -203,6 +203,11 @@ pub(crate) fn no_owner(task: TaskId) -> ApiError {
     ApiError::unavailable(format!("no instance serves task {task} at the moment (rebalance or restore)"))
 }
 
+/// The time of a `min-position` is over.
+pub(crate) fn not_committed() -> ApiError {
+    ApiError::Timeout("what min-position names was not committed within the wait".into())
+}
+
 /// Waits until a task is here or somewhere else, and, if here, has committed past the tokens.
 ///
 /// # Errors
@@ -237,7 +242,7 @@ pub(crate) async fn settle_place(
         if !waiter.again().await? {
             return Err(match place {
                 None => no_owner(task),
-                Some(_) => ApiError::Timeout("what min-position names was not committed within the wait".into()),
+                Some(_) => not_committed(),
             });
         }
     }

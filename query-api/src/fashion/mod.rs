@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use schemas::Codec;
 use schemas::fashion::state::{Dashboard, Delivery, Order, Product};
 use schemas::fashion::{OrderCommand, OrderStatus, ProductCommand, topics};
-use schemas::state::CommandOutcome;
+use schemas::state::{CommandOutcome, Payment};
 
 use crate::events::Hub;
 use crate::service::{Api, AppState, StoreRef};
@@ -27,6 +27,7 @@ mod stores {
     pub(super) const ORDERS: &str = "orders";
     pub(super) const DASHBOARD: &str = "dashboard";
     pub(super) const ORDER_COMMANDS: &str = "commands";
+    pub(super) const PAYMENTS: &str = "payments";
     pub(super) const PRODUCTS: &str = "stock";
     pub(super) const PRODUCT_COMMANDS: &str = "product-commands";
     pub(super) const DELIVERIES: &str = "deliveries";
@@ -39,6 +40,7 @@ pub(crate) struct Fashion {
     hub: Arc<Hub>,
     orders: StoreRef,
     dashboard: StoreRef,
+    payments: StoreRef,
     products: StoreRef,
     deliveries: StoreRef,
     order_commands: StoreRef,
@@ -51,6 +53,7 @@ struct Codecs {
     order_command: Codec<OrderCommand>,
     product_command: Codec<ProductCommand>,
     order: Codec<Order>,
+    payment: Codec<Payment>,
     product: Codec<Product>,
     delivery: Codec<Delivery>,
     dashboard: Codec<Dashboard>,
@@ -66,6 +69,7 @@ impl Fashion {
             order_command: Codec::for_topic(&topics::ORDERS, prefix, registry)?,
             product_command: Codec::for_topic(&topics::PRODUCTS, prefix, registry)?,
             order: Codec::fixed(),
+            payment: Codec::fixed(),
             product: Codec::fixed(),
             delivery: Codec::fixed(),
             dashboard: Codec::fixed(),
@@ -77,6 +81,7 @@ impl Fashion {
         Ok(Arc::new(Fashion {
             orders: store(stores::ORDERS)?,
             dashboard: store(stores::DASHBOARD)?,
+            payments: store(stores::PAYMENTS)?,
             products: store(stores::PRODUCTS)?,
             deliveries: store(stores::DELIVERIES)?,
             order_commands: store(stores::ORDER_COMMANDS)?,

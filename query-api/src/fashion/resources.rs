@@ -8,7 +8,6 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use schemas::fashion::OrderState;
 use schemas::fashion::state::Order;
-use schemas::state::PaymentPhase;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -28,18 +27,16 @@ use crate::stores::{blocking, check_covered, path_and_query};
 pub(super) trait Resource: 'static {
     /// The collection's path segment and relation.
     const NAME: &'static str;
-    /// Whether entries of the store may be none of this collection, so that counting has to look into each.
-    const SPARSE: bool = false;
     /// Its store.
     fn store(fashion: &Fashion) -> StoreRef;
-    /// A stored value as JSON; `None` when it is none of this resource.
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError>;
+    /// A stored value as JSON.
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError>;
 }
 
-fn bytes(view: &impl Serialize) -> Result<Option<Vec<u8>>, ApiError> {
+fn bytes(view: &impl Serialize) -> Result<Vec<u8>, ApiError> {
     let mut out = Vec::with_capacity(1_024);
     serde_json::to_writer(&mut out, view).map_err(|e| ApiError::Internal(e.to_string()))?;
-    Ok(Some(out))
+    Ok(out)
 }
 
 /// `/orders`.
@@ -49,7 +46,7 @@ impl Resource for Orders {
     fn store(fashion: &Fashion) -> StoreRef {
         fashion.orders
     }
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError> {
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError> {
         bytes(&OrderView::new(&fashion.codecs.order.decode(payload)?, at))
     }
 }
@@ -61,22 +58,20 @@ impl Resource for Products {
     fn store(fashion: &Fashion) -> StoreRef {
         fashion.products
     }
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError> {
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError> {
         bytes(&ProductView::new(&fashion.codecs.product.decode(payload)?, at))
     }
 }
 
-/// `/payments`: the payments of orders for which one was asked.
+/// `/payments`: of orders whose payment was asked for.
 pub(super) struct Payments;
 impl Resource for Payments {
     const NAME: &'static str = "payments";
-    const SPARSE: bool = true;
     fn store(fashion: &Fashion) -> StoreRef {
-        fashion.orders
+        fashion.payments
     }
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError> {
-        let order = fashion.codecs.order.decode(payload)?;
-        if order.payment.phase == PaymentPhase::None { Ok(None) } else { bytes(&PaymentView::new(&order, at)) }
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError> {
+        bytes(&PaymentView::new(&fashion.codecs.payment.decode(payload)?, at))
     }
 }
 
@@ -87,7 +82,7 @@ impl Resource for Deliveries {
     fn store(fashion: &Fashion) -> StoreRef {
         fashion.deliveries
     }
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError> {
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError> {
         bytes(&DeliveryView::new(&fashion.codecs.delivery.decode(payload)?, at))
     }
 }
@@ -99,7 +94,7 @@ impl Resource for Dashboards {
     fn store(fashion: &Fashion) -> StoreRef {
         fashion.dashboard
     }
-    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Option<Vec<u8>>, ApiError> {
+    fn show(fashion: &Fashion, payload: &[u8], at: At<'_>) -> Result<Vec<u8>, ApiError> {
         bytes(&DashboardView::new(&fashion.codecs.dashboard.decode(payload)?, at))
     }
 }
@@ -201,7 +196,7 @@ pub(super) async fn order(
             Some(Place::Here) if app.has_committed(&tokens, task.partition) => {
                 if let Some(order) = fashion.read_order(&id)?.filter(|order| until.is_reached(order)) {
                     let body = bytes(&OrderView::new(&order, At { base: &base.0, mount }))?;
-                    return Ok(json_bytes(StatusCode::OK, media_type(&headers), body.unwrap_or_default()));
+                    return Ok(json_bytes(StatusCode::OK, media_type(&headers), body));
                 }
             }
             _ => {}
@@ -210,6 +205,7 @@ pub(super) async fn order(
             let what = until.name().unwrap_or("there");
             return Err(match place {
                 None => service::no_owner(task),
+                Some(Place::Here) if !app.has_committed(&tokens, task.partition) => service::not_committed(),
                 Some(_) => ApiError::Timeout(format!("the order was not {what} when the wait was over")),
             });
         }
@@ -251,7 +247,7 @@ async fn read_item<R: Resource>(
             let (payload, _) = view.get(at.index, task.partition, id.as_bytes())?.ok_or_else(|| not_found(R::NAME))?;
             let base = Base::of(headers);
             let links = At { base: &base.0, mount: hal::mount_of(uri, R::NAME) };
-            let body = R::show(fashion, &payload, links)?.ok_or_else(|| not_found(R::NAME))?;
+            let body = R::show(fashion, &payload, links)?;
             Ok(json_bytes(StatusCode::OK, media_type(headers), body))
         }
     }
@@ -297,11 +293,11 @@ pub(super) async fn collection<R: Resource>(
         let all = hop || !others.is_empty();
         move || {
             let links = At { base: &base.0, mount: &mount };
-            let show = |payload: &[u8]| match R::show(&fashion, payload, links)? {
-                None => Ok(None),
-                Some(json) => serde_json::from_slice(&json).map(Some).map_err(|e| ApiError::Internal(e.to_string())),
+            let show = |payload: &[u8]| {
+                let json = R::show(&fashion, payload, links)?;
+                serde_json::from_slice(&json).map_err(|e| ApiError::Internal(e.to_string()))
             };
-            hal::part(&fashion.app, at, &here, page, all, R::SPARSE, &show)
+            hal::part(&fashion.app, at, &here, page, all, &show)
         }
     };
     let part = blocking(local).await?;

@@ -2,7 +2,7 @@
 
 use schemas::fashion::state::{Dashboard, Delivery, DeliveryPhase, Order, OrderStep, Product, StockPhase};
 use schemas::fashion::{CancellationReason, OrderStage, OrderState, OrderStatus};
-use schemas::state::PaymentPhase;
+use schemas::state::{Payment, PaymentPhase};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -197,14 +197,14 @@ pub(crate) struct PaymentView<'a> {
 }
 
 impl<'a> PaymentView<'a> {
-    pub(crate) fn new(order: &'a Order, at: At<'_>) -> Self {
-        let payment = &order.payment;
-        let mut links = Links::new("payment", at.href("payments", &order.order_id));
-        links.more.push(("order", at.href("orders", &order.order_id)));
+    pub(crate) fn new(payment: &'a Payment, at: At<'_>) -> Self {
+        let id = &payment.correlation_id;
+        let mut links = Links::new("payment", at.href("payments", id));
+        links.more.push(("order", at.href("orders", id)));
         PaymentView {
-            id: &order.order_id,
-            order_id: &order.order_id,
-            customer_id: &order.customer_id,
+            id,
+            order_id: id,
+            customer_id: &payment.payer_id,
             price: payment.amount,
             status: payment.phase,
             deferred: payment.deferred,

@@ -1,0 +1,397 @@
+//! A platform for tests and the demo: the real topology of fashion-store on the engine's test driver and simulated log, in
+//! this process, with a payment provider that does what it is told.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+
+pub mod client;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use query_api::platform::{
+    App, AppendError, Appended, Health, Instance, InstanceTask, Owner, Platform, Role, Tail, TailError, TailFrom,
+    TailItem, TailRecord, Trouble, WorkerHealth,
+};
+use schemas::fashion::topics;
+use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
+use schemas::{Codec, FixedRegistry, Registry};
+use streams::partitioner::partition_for_key;
+use streams::testing::{SimCluster, TestDriver};
+use streams::{Offset, Partition, TaskId, TopicIndex};
+use tokio::sync::{oneshot, watch};
+
+pub const PARTITIONS: u32 = 4;
+
+/// What the payment provider does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    Approves,
+    Declines,
+    /// Cannot be reached: the worker defers.
+    Down,
+    /// Says nothing until told otherwise.
+    Hangs,
+    /// Approves after a while, and declines one in eight: for the demo.
+    Lifelike,
+}
+
+enum Job {
+    Append {
+        topic: String,
+        key: Vec<u8>,
+        value: Vec<u8>,
+        reply: oneshot::Sender<Appended>,
+    },
+    /// Processes nothing while held; what is appended stays in the log.
+    Hold(bool),
+    Provider(Provider),
+    Advance(Duration),
+    /// Answers once everything before has been done.
+    Sync(Sender<()>),
+    Stop,
+}
+
+/// What a test can turn while the platform runs.
+#[derive(Default)]
+struct Knobs {
+    append: Mutex<Option<AppendError>>,
+    owners: Mutex<BTreeMap<TaskId, Owner>>,
+    health: Mutex<Health>,
+}
+
+pub struct Fake {
+    apps: Vec<App>,
+    registry: Arc<dyn Registry>,
+    jobs: Sender<Job>,
+    cluster: SimCluster,
+    news: watch::Receiver<u64>,
+    knobs: Knobs,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Fake {
+    /// Starts the engine on a thread of its own.
+    pub fn start(provider: Provider) -> Arc<Self> {
+        let config = topologies::fashion_store::Config::default();
+        let topology = topologies::fashion_store::topology(&config).expect("the topology builds");
+        let mut driver = TestDriver::new(topology, PARTITIONS);
+        driver.advance_wall_clock(now_ms() - driver.now());
+        let view = Arc::clone(driver.view());
+        let count = view.topology().subtopologies().len();
+        let apps = vec![App { name: "fashion-store".into(), view, partitions: vec![PARTITIONS; count].into() }];
+        let cluster = driver.cluster().clone();
+        let (jobs, inbox) = channel();
+        let (sender, news) = watch::channel(0);
+        let engine = Engine {
+            driver,
+            provider,
+            held: false,
+            news: sender,
+            open: Vec::new(),
+            codec: Codec::fixed(),
+            results: Codec::fixed(),
+        };
+        let thread = std::thread::spawn(move || engine.run(&inbox));
+        Arc::new(Fake {
+            apps,
+            registry: Arc::new(FixedRegistry),
+            jobs,
+            cluster,
+            news,
+            knobs: Knobs::default(),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub fn hold(&self, held: bool) {
+        self.tell(Job::Hold(held));
+    }
+
+    pub fn provider(&self, provider: Provider) {
+        self.tell(Job::Provider(provider));
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.tell(Job::Advance(by));
+    }
+
+    /// Returns when everything told and appended so far has been done.
+    pub fn sync(&self) {
+        let (sender, done) = channel();
+        self.tell(Job::Sync(sender));
+        done.recv().expect("the engine runs");
+    }
+
+    fn tell(&self, job: Job) {
+        self.jobs.send(job).expect("the engine runs");
+    }
+
+    /// Appends fail from now on.
+    pub fn fail_appends(&self, error: Option<AppendError>) {
+        *self.knobs.append.lock().unwrap() = error;
+    }
+
+    /// Says who owns a task; without a word it is here.
+    pub fn set_owner(&self, task: TaskId, owner: Owner) {
+        self.knobs.owners.lock().unwrap().insert(task, owner);
+    }
+
+    pub fn set_health(&self, health: Health) {
+        *self.knobs.health.lock().unwrap() = health;
+    }
+
+    pub fn app(&self) -> &App {
+        &self.apps[0]
+    }
+
+    fn topic(&self, name: &str) -> Result<TopicIndex, TailError> {
+        self.app().view.topology().topic(name).ok_or_else(|| TailError::UnknownTopic(name.to_owned()))
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let _ = self.jobs.send(Job::Stop);
+        if let Some(thread) = self.thread.lock().unwrap().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Platform for Fake {
+    fn apps(&self) -> &[App] {
+        &self.apps
+    }
+
+    fn topic_prefix(&self) -> &str {
+        ""
+    }
+
+    fn registry(&self) -> &Arc<dyn Registry> {
+        &self.registry
+    }
+
+    fn append<'a>(
+        &'a self,
+        topic: &'a str,
+        key: &'a [u8],
+        value: Vec<u8>,
+    ) -> BoxFuture<'a, Result<Appended, AppendError>> {
+        async move {
+            if let Some(error) = self.knobs.append.lock().unwrap().clone() {
+                return Err(error);
+            }
+            let (reply, answer) = oneshot::channel();
+            self.tell(Job::Append { topic: topic.to_owned(), key: key.to_owned(), value, reply });
+            answer.await.map_err(|_| AppendError::Unavailable("the engine stopped".into()))
+        }
+        .boxed()
+    }
+
+    fn tail<'a>(&'a self, topic: &'a str, from: TailFrom) -> BoxFuture<'a, Result<Tail, TailError>> {
+        async move {
+            let index = self.topic(topic)?;
+            let ends = ends(&self.cluster, index);
+            let start: BTreeMap<Partition, Offset> = match from {
+                TailFrom::End => ends.clone(),
+                TailFrom::Offsets(offsets) => ends.clone().into_iter().chain(offsets).collect(),
+            };
+            let (sender, items) = tokio::sync::mpsc::channel(64);
+            let (cluster, mut news, mut next) = (self.cluster.clone(), self.news.clone(), start.clone());
+            tokio::spawn(async move {
+                let mut first = true;
+                loop {
+                    news.mark_unchanged();
+                    let mut touched: Vec<Partition> = if first { next.keys().copied().collect() } else { Vec::new() };
+                    first = false;
+                    for found in cluster.read(index, 0) {
+                        let (partition, record) = (found.partition, found.record);
+                        if record.offset < next[&partition] {
+                            continue;
+                        }
+                        next.insert(partition, record.offset.next());
+                        touched.push(partition);
+                        let record = TailRecord {
+                            partition,
+                            offset: record.offset,
+                            timestamp: record.timestamp,
+                            key: record.key().unwrap_or_default().to_vec(),
+                            value: record.value().map(<[u8]>::to_vec),
+                        };
+                        if sender.send(TailItem::Record(record)).await.is_err() {
+                            return;
+                        }
+                    }
+                    touched.sort_unstable();
+                    touched.dedup();
+                    for partition in touched {
+                        let item = TailItem::CaughtUp { partition, next: next[&partition] };
+                        if sender.send(item).await.is_err() {
+                            return;
+                        }
+                    }
+                    tokio::select! {
+                        changed = news.changed() => if changed.is_err() { return },
+                        () = sender.closed() => return,
+                    }
+                }
+            });
+            Ok(Tail { start: start.into_iter().collect(), items })
+        }
+        .boxed()
+    }
+
+    fn owner(&self, _app: &str, task: TaskId) -> Owner {
+        self.knobs.owners.lock().unwrap().get(&task).cloned().unwrap_or(Owner::Here)
+    }
+
+    fn instances(&self, _app: &str) -> Vec<Instance> {
+        let tasks = self.app().view.tasks().into_iter().map(|(task, _)| InstanceTask { task, role: Role::Active });
+        let url = "http://127.0.0.1".into();
+        vec![Instance { id: "fake".into(), url, here: true, stale: false, tasks: tasks.collect() }]
+    }
+
+    fn health(&self) -> Health {
+        let mut health = self.knobs.health.lock().unwrap().clone();
+        if health.workers.is_empty() {
+            health.workers.push(WorkerHealth { name: "fashion-store-0".into(), last_turn: Duration::ZERO });
+        }
+        health
+    }
+
+    fn encode_metrics(&self, out: &mut String) -> fmt::Result {
+        out.push_str("# HELP fake_up Whether the fake is up.\n# TYPE fake_up gauge\nfake_up 1\n");
+        Ok(())
+    }
+}
+
+/// A health with one thing wrong.
+pub fn cannot_append(reason: &str) -> Health {
+    Health { cannot_append: Some(Trouble(reason.into())), ..Health::default() }
+}
+
+fn ends(cluster: &SimCluster, topic: TopicIndex) -> BTreeMap<Partition, Offset> {
+    let mut ends: BTreeMap<Partition, Offset> = (0..PARTITIONS).map(|p| (p, Offset::ZERO)).collect();
+    for found in cluster.read(topic, 0) {
+        ends.insert(found.partition, found.record.offset.next());
+    }
+    ends
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// The thread that processes.
+struct Engine {
+    driver: TestDriver,
+    provider: Provider,
+    held: bool,
+    news: watch::Sender<u64>,
+    /// Payment requests without an answer, and since when.
+    open: Vec<(PaymentRequest, Instant)>,
+    codec: Codec<PaymentRequest>,
+    results: Codec<PaymentResult>,
+}
+
+impl Engine {
+    fn run(mut self, inbox: &Receiver<Job>) {
+        loop {
+            // The demo's clock goes on by itself; a test's only when told.
+            let job = if self.provider == Provider::Lifelike {
+                match inbox.recv_timeout(Duration::from_millis(50)) {
+                    Ok(job) => job,
+                    Err(RecvTimeoutError::Timeout) => Job::Advance(Duration::ZERO),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            } else {
+                let Ok(job) = inbox.recv() else { return };
+                job
+            };
+            match job {
+                Job::Append { topic, key, value, reply } => {
+                    let now = self.driver.now();
+                    let offset = self.driver.produce(&topic, Some(&key), Some(&value), now);
+                    let _ = reply.send(Appended { partition: partition_for_key(&key, PARTITIONS), offset });
+                }
+                Job::Hold(held) => self.held = held,
+                Job::Provider(provider) => self.provider = provider,
+                Job::Advance(by) if by.is_zero() => {
+                    let behind = (now_ms() - self.driver.now()).max(0);
+                    self.driver.advance_wall_clock(behind);
+                }
+                Job::Advance(by) => self.driver.advance_wall_clock(i64::try_from(by.as_millis()).unwrap()),
+                Job::Sync(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+                Job::Stop => return,
+            }
+            if !self.held {
+                self.settle();
+            }
+            self.news.send_modify(|n| *n += 1);
+        }
+    }
+
+    /// Processes, pays, and again, until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            self.driver.run();
+            let asked = self.driver.read(topics::PAYMENT_REQUESTS.base());
+            let now = Instant::now();
+            self.open.extend(asked.iter().filter_map(|r| Some((self.codec.decode(r.value.as_deref()?).ok()?, now))));
+            let mut answered = false;
+            for (request, since) in std::mem::take(&mut self.open) {
+                match self.answer(&request, since) {
+                    None => self.open.push((request, since)),
+                    Some(result) => {
+                        answered = true;
+                        let value = self.results.to_vec(&result);
+                        let key = result.correlation_id.as_bytes();
+                        let now = self.driver.now();
+                        self.driver.produce(topics::PAYMENT_RESULTS.base(), Some(key), Some(&value), now);
+                    }
+                }
+            }
+            if !answered {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, request: &PaymentRequest, since: Instant) -> Option<PaymentResult> {
+        let is_charge = request.kind == PaymentRequestKind::Charge;
+        let outcome = match (request.kind, self.provider) {
+            (_, Provider::Hangs) => return None,
+            (_, Provider::Down) => PaymentOutcome::Deferred,
+            (_, Provider::Lifelike) if since.elapsed() < Duration::from_millis(700) => return None,
+            (PaymentRequestKind::Charge, Provider::Declines) => PaymentOutcome::Declined,
+            (PaymentRequestKind::Charge, Provider::Lifelike) if request.amount % 8 == 7 => PaymentOutcome::Declined,
+            (PaymentRequestKind::Charge, _) => PaymentOutcome::Approved,
+            (PaymentRequestKind::Void, _) => PaymentOutcome::Voided,
+            _ => PaymentOutcome::Refunded,
+        };
+        let reason = match outcome {
+            PaymentOutcome::Declined => Some("the card is not covered".to_owned()),
+            PaymentOutcome::Deferred => Some("the provider did not answer".to_owned()),
+            _ => None,
+        };
+        Some(PaymentResult {
+            outcome,
+            correlation_id: request.correlation_id.clone(),
+            request_kind: request.kind,
+            idempotency_key: request.idempotency_key.clone(),
+            amount: request.amount,
+            attempt: request.attempt,
+            reason,
+            provider_reference: is_charge.then(|| format!("ref-{}", request.idempotency_key)),
+            at: self.driver.now(),
+        })
+    }
+}

@@ -79,9 +79,10 @@ fn run<L: Log>(mut worker: Worker<L>, stop: &Stop, last_turn: &AtomicI64) -> Res
         worker.on_crash_point(hook);
     }
     while !stop.is_requested() {
+        worker.wait(now_ms(), POLL_WAIT)?;
         let now = now_ms();
         last_turn.store(now, Ordering::Relaxed);
-        worker.turn(now, POLL_WAIT)?;
+        worker.turn(now, Duration::ZERO)?;
     }
     worker.close(now_ms())
 }

@@ -175,6 +175,24 @@ impl<L: Log> Worker<L> {
         Ok(turn)
     }
 
+    /// Waits up to `wait` for input unless there is something to do, and takes in what came. A driver with a real clock
+    /// calls this before it reads the time for [`Worker::turn`]: the time spent waiting is not part of the turn, and what
+    /// is processed then is not stamped with a time from before it arrived.
+    ///
+    /// # Errors
+    /// As [`Worker::turn`].
+    pub fn wait(&mut self, now: Timestamp, wait: Duration) -> Result<(), Error> {
+        let wait = match self.retry_at {
+            Some((at, _)) => wait.min(Duration::from_millis(u64::try_from(at - now).unwrap_or(0))),
+            None if self.is_busy() => return Ok(()),
+            None => self.cap_wait(now, wait),
+        };
+        if wait.is_zero() || !self.polled.rebalance.is_empty() {
+            return Ok(());
+        }
+        self.poll(wait).or_else(|e| self.recover(e, now))
+    }
+
     fn try_turn(&mut self, now: Timestamp, wait: Duration, turn: &mut Turn) -> Result<(), Error> {
         if let Some((at, action)) = self.retry_at {
             if now < at {
@@ -185,7 +203,9 @@ impl<L: Log> Worker<L> {
             self.retry_at = None;
         }
         let wait = if self.is_busy() { Duration::ZERO } else { self.cap_wait(now, wait) };
-        self.poll(wait)?;
+        if self.polled.rebalance.is_empty() {
+            self.poll(wait)?;
+        }
         self.rebalance(now)?;
         self.restore(now)?;
         turn.processed = self.process(now)?;
@@ -214,7 +234,6 @@ impl<L: Log> Worker<L> {
     }
 
     fn poll(&mut self, wait: Duration) -> Result<(), Error> {
-        self.polled.clear();
         let polled = self.log.poll(wait, &mut self.polled);
         for (tp, record) in self.polled.records.drain(..) {
             let Some(&(slot, input)) = self.routes.get(&tp) else {

@@ -1,6 +1,7 @@
 //! A backend that fails on purpose, for tests of everything above it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -125,9 +126,8 @@ impl FaultBackend {
             return Err(Error::DiskFull { message: "injected".to_owned() });
         }
         for (store, partition) in places {
-            if !state.synced.contains_key(&(store, partition)) {
-                let image = Image::of(&*self.inner, store, partition)?;
-                state.synced.insert((store, partition), image);
+            if let Entry::Vacant(place) = state.synced.entry((store, partition)) {
+                place.insert(Image::of(&*self.inner, store, partition)?);
             }
         }
         write()?;

@@ -49,7 +49,7 @@ pub use batch::{Batch, Op};
 pub use error::{Action, Error};
 pub use fault::FaultBackend;
 pub use memory::Memory;
-pub use overlay::Overlay;
+pub use overlay::{Changed, Overlay};
 pub use position::Position;
 pub use range::{Direction, PrefixRange, Range};
 #[cfg(feature = "rocksdb")]

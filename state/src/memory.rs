@@ -224,13 +224,14 @@ impl Data {
             return Ok(());
         }
         let found = entries.map.range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((range.from, range.to));
-        let mut visit = |(key, versions): (&Box<[u8]>, &Versions)| match versions.at(at) {
+        let mut found = found.map(|(key, versions)| (&**key, versions));
+        let mut visit = |(key, versions): (&[u8], &Versions)| match versions.at(at) {
             Some(value) => visit(key, value),
             None => ControlFlow::Continue(()),
         };
         // A visitor that breaks has what it wanted.
         let _ = match direction {
-            Direction::Forward => found.into_iter().try_for_each(&mut visit),
+            Direction::Forward => found.try_for_each(&mut visit),
             Direction::Reverse => found.rev().try_for_each(&mut visit),
         };
         Ok(())

@@ -11,6 +11,9 @@ use crate::backend::Visit;
 use crate::{Backend, Batch, Direction, Error, Partition, Range, StoreId};
 use store::{Lookup, Store};
 
+/// Called with the store's index, the key and the last value of each changed entry; no value is a tombstone.
+pub type Changed<'a> = dyn FnMut(usize, &[u8], Option<&[u8]>) + 'a;
+
 /// Uncommitted changes of one task over all its stores, in front of a [`Backend`]; also a bounded cache of clean
 /// (committed) entries, including the knowledge that a key is not there.
 ///
@@ -152,12 +155,11 @@ impl Overlay {
         self.stores.iter().any(Store::is_dirty)
     }
 
-    /// Calls `f` with (store index, key, last value) once per changed entry; no value is a tombstone. In the order of
-    /// the stores, and within a store in the order in which entries were first changed: the order of the input, so
+    /// Calls `f` once per changed entry: in the order of the stores, and within a store in the order in which entries were first changed: the order of the input, so
     /// the same input gives the same changelog. Expirations are not entries and are not among them.
-    pub fn for_each_dirty(&self, f: &mut dyn FnMut(usize, &[u8], Option<&[u8]>)) {
+    pub fn for_each_dirty(&self, f: &mut Changed<'_>) {
         for (index, store) in self.stores.iter().enumerate() {
-            store.for_each_dirty(&mut |key, value| f(index, key, value));
+            store.for_each_dirty(|key, value| f(index, key, value));
         }
     }
 

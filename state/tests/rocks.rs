@@ -341,7 +341,7 @@ fn full_disk_child() {
         drop(backend);
         fs::remove_dir_all(&state).unwrap();
     }
-    println!("went through a full disk");
+    writeln!(std::io::stdout(), "went through a full disk").unwrap();
 }
 
 fn copy_directory(from: &Path, to: &Path) {

@@ -266,7 +266,7 @@ impl Store {
         self.sorted.get(from..to).unwrap_or_default()
     }
 
-    pub(super) fn for_each_dirty(&self, f: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    pub(super) fn for_each_dirty(&self, mut f: impl FnMut(&[u8], Option<&[u8]>)) {
         for &slot in &self.dirty {
             f(self.key(slot), self.value(slot));
         }
@@ -276,7 +276,7 @@ impl Store {
         for expiration in &self.expirations {
             batch.delete_range(self.id, partition, &expiration.from, &expiration.to);
         }
-        self.for_each_dirty(&mut |key, value| match value {
+        self.for_each_dirty(|key, value| match value {
             Some(value) => batch.put(self.id, partition, key, value),
             None => batch.delete(self.id, partition, key),
         });

@@ -58,7 +58,12 @@ pub enum TopicsError {
 /// The topics of a topology: `partitions` each (or what the author fixed for a repartition topic), changelogs compacted,
 /// everything between processors kept until consumed, the rest as the broker's defaults say.
 #[must_use]
-pub fn topic_specs(settings: &Settings, topology: &Topology, partitions: u32, delete_retention_ms: i64) -> Vec<TopicSpec> {
+pub fn topic_specs(
+    settings: &Settings,
+    topology: &Topology,
+    partitions: u32,
+    delete_retention_ms: i64,
+) -> Vec<TopicSpec> {
     let spec = |topic: &streams::TopicDef| {
         let mut config = BTreeMap::new();
         match topic.role {
@@ -227,11 +232,12 @@ fn options() -> AdminOptions {
 /// Waits for an admin call, on a thread of its own because the caller may be inside a runtime.
 fn wait<T: Send>(call: impl Future<Output = Result<T, KafkaError>> + Send) -> Result<T, TopicsError> {
     let answer = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
-            runtime.block_on(call).map_err(|e| e.to_string())
-        })
-        .join()
+        scope
+            .spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+                runtime.block_on(call).map_err(|e| e.to_string())
+            })
+            .join()
     });
     match answer {
         Ok(answer) => answer.map_err(TopicsError::Unavailable),

@@ -45,10 +45,7 @@ impl ProducerContext for Context {
 
     fn delivery(&self, result: &DeliveryResult<'_>, answer: Box<Answer>) {
         let result = match result {
-            Ok(m) => Ok(Appended {
-                partition: u32::try_from(m.partition()).unwrap_or(0),
-                offset: Offset(m.offset()),
-            }),
+            Ok(m) => Ok(Appended { partition: u32::try_from(m.partition()).unwrap_or(0), offset: Offset(m.offset()) }),
             Err((e, _)) => Err(e.clone()),
         };
         // The request may have been given up.

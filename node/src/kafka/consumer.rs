@@ -40,7 +40,7 @@ const SEEK_RETRY: Duration = Duration::from_millis(2);
 /// What the group did.
 enum Event {
     Assign(Vec<(String, i32)>),
-    Unassign(Vec<(String, i32)>),
+    Revoke,
     Lost,
 }
 
@@ -95,7 +95,7 @@ impl ConsumerContext for MemberContext {
         let event = match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assign(names()),
             _ if consumer.assignment_lost() => Event::Lost,
-            _ => Event::Unassign(names()),
+            _ => Event::Revoke,
         };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
@@ -204,7 +204,7 @@ impl GroupConsumer {
                 let assigned = self.assign(&partitions)?;
                 polled.rebalance.push(Rebalance::Assigned(assigned));
             }
-            Event::Unassign(_) => {
+            Event::Revoke => {
                 self.revoking = true;
                 polled.rebalance.push(Rebalance::Revoked);
             }
@@ -222,7 +222,9 @@ impl GroupConsumer {
         self.inputs.clear();
         for (name, partition) in partitions {
             let Some(partition) = self.topics.partition(name, *partition) else {
-                return Err(Error::Fatal(format!("the group assigned {name}-{partition}, which nobody here asked for")));
+                return Err(Error::Fatal(format!(
+                    "the group assigned {name}-{partition}, which nobody here asked for"
+                )));
             };
             let queue = self.queue(partition)?;
             // The offset does not matter: nothing is fetched before the partition is sought.
@@ -342,7 +344,9 @@ impl GroupConsumer {
         let list = match self.consumer.committed_offsets(list, timeout) {
             Ok(list) => list,
             Err(KafkaError::MetadataFetch(RDKafkaErrorCode::GroupAuthorizationFailed)) => {
-                return Err(Error::Fatal("reading the group's positions is not authorized; grant READ on it".to_owned()));
+                return Err(Error::Fatal(
+                    "reading the group's positions is not authorized; grant READ on it".to_owned(),
+                ));
             }
             Err(e) => {
                 tracing::debug!(error = %e, "committed positions are not to be had yet");
@@ -399,9 +403,9 @@ pub(super) fn native_partition(tp: TopicPartition) -> i32 {
 pub(super) fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicPartitionList) -> Result<(), Error> {
     let deadline = Instant::now() + SEEK_TIMEOUT;
     loop {
-        let sought = consumer.seek_partitions(list.clone(), SEEK_TIMEOUT).and_then(|list| {
-            list.elements().iter().try_for_each(|e| e.error())
-        });
+        let sought = consumer
+            .seek_partitions(list.clone(), SEEK_TIMEOUT)
+            .and_then(|list| list.elements().iter().try_for_each(|e| e.error()));
         match sought {
             Ok(()) => return Ok(()),
             // The assignment was taken but has not reached the partition yet (Local: Erroneous state).

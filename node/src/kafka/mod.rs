@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use rustc_hash::FxHashMap;
-use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Rebalance, Replayed, StateWrites};
+use streams::log::{
+    Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Rebalance, Replayed, StateWrites,
+};
 use streams::{Incoming, Offset, TopicIndex, TopicPartition, Topology};
 
 pub use admin::{TopicChange, TopicSpec, TopicsError, ensure_topics, topic_specs};
@@ -234,7 +236,9 @@ fn start_producer(
     let mut tried = start();
     for _ in 1..START_TRIES {
         match &tried {
-            Err(Error::Unknown(e)) => tracing::warn!(transactional_id, error = e, "the producer does not start; trying on"),
+            Err(Error::Unknown(e)) => {
+                tracing::warn!(transactional_id, error = e, "the producer does not start; trying on")
+            }
             _ => break,
         }
         tried = start();
@@ -307,7 +311,9 @@ impl Log for KafkaLog {
                 return Ok(committed);
             }
             if Instant::now() >= deadline {
-                return Err(Error::Unknown(format!("committed positions were not stable within {COMMITTED_TIMEOUT:?}")));
+                return Err(Error::Unknown(format!(
+                    "committed positions were not stable within {COMMITTED_TIMEOUT:?}"
+                )));
             }
             self.held_up();
         }
@@ -368,4 +374,3 @@ impl Log for KafkaLog {
         self.consumer = None;
     }
 }
-

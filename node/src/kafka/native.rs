@@ -74,6 +74,9 @@ pub(super) enum Fetched {
 #[derive(Default)]
 pub(super) struct Scratch(Vec<*mut sys::rd_kafka_message_t>);
 
+// SAFETY: empty between calls, so that what moves to another thread is room, not messages.
+unsafe impl Send for Scratch {}
+
 /// The queue of one partition of a consumer, split from the consumer's main queue for as long as this lives and, as
 /// librdkafka never takes the split back, not to be dropped before the consumer (rust-rdkafka #535: the partition would
 /// silently never be read again).
@@ -468,10 +471,8 @@ pub(super) fn describe_topics<C: ClientContext>(
     unsafe {
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         let client = client.native_ptr();
-        let options = sys::rd_kafka_AdminOptions_new(
-            client,
-            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
-        );
+        let options =
+            sys::rd_kafka_AdminOptions_new(client, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(timeout), ptr::null_mut(), 0);
         let queue = sys::rd_kafka_queue_new(client);
         sys::rd_kafka_DescribeTopics(client, topics, options, queue);

@@ -73,7 +73,9 @@ impl Peers {
                     tracing::info!(transactional_id = id, "ended what a dead worker had left open");
                     self.seen.remove(&id);
                 }
-                Err(e) => tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet"),
+                Err(e) => {
+                    tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet")
+                }
             }
         }
     }

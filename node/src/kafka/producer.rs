@@ -151,8 +151,7 @@ impl TransactionalProducer {
                 let _ = poller.join();
             }),
         )?;
-        let mut this =
-            TransactionalProducer { shared, calls, answers, topics, timeout, group: None, lost: false };
+        let mut this = TransactionalProducer { shared, calls, answers, topics, timeout, group: None, lost: false };
         this.call(Call::Init)?.map_err(|e| classify_init(&e))?;
         Ok(this)
     }
@@ -247,7 +246,10 @@ impl TransactionalProducer {
             (Ok(()), None) => Ok(deliveries.ends.drain().map(|(tp, end)| (tp, Offset(end))).collect()),
             (Ok(()), Some((topic, code))) => {
                 // Cannot be, by librdkafka's contract; if it is, the log decides.
-                Err(Error::Unknown(format!("committed although a record to {:?} failed: {code}", self.topics.name(topic))))
+                Err(Error::Unknown(format!(
+                    "committed although a record to {:?} failed: {code}",
+                    self.topics.name(topic)
+                )))
             }
             (Err(e), Some((topic, code))) if is_refusal(code) && !e.fatal => {
                 drop(deliveries);
@@ -375,10 +377,7 @@ mod tests {
         assert!(matches!(classify(&error(Code::IllegalGeneration, false, true)), Error::Abort(_)));
         assert!(matches!(classify(&error(Code::OperationTimedOut, false, false)), Error::Unknown(_)));
         assert!(matches!(classify(&error(Code::State, true, false)), Error::Unknown(_)));
-        assert!(matches!(
-            classify(&error(Code::TransactionalIdAuthorizationFailed, true, false)),
-            Error::Fatal(_)
-        ));
+        assert!(matches!(classify(&error(Code::TransactionalIdAuthorizationFailed, true, false)), Error::Fatal(_)));
         assert!(matches!(classify_init(&error(Code::Fenced, true, false)), Error::Unknown(_)));
     }
 

@@ -10,9 +10,9 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use streams::{Offset, Partition};
 use tokio::sync::mpsc;
 
+use super::Settings;
 use super::consumer::MemberContext;
 use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
-use super::Settings;
 
 /// Items between the reading thread and a slow reader; then the thread waits.
 const ITEMS_MAX: usize = 1_024;

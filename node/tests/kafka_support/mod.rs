@@ -1,0 +1,487 @@
+//! What the tests against real Kafka share: a two-sub-topology word count over topics of its own, workers that can be
+//! killed, and a verdict by an independent read-committed consumer.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use node::config::{GroupProtocol, Kafka};
+use node::engine::now_ms;
+use node::kafka::{KafkaLog, Settings, ensure_topics, topic_specs};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::{ClientConfig, Message as _, Offset as NativeOffset, TopicPartitionList};
+use state::{Backend, Direction, Memory, Range};
+use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Replayed, StateWrites};
+use streams::serde::{I64, Utf8};
+use streams::store::{KeyValue, KeyValueStore};
+use streams::{
+    Context, Incoming, Offset, Phase, ProcessError, Processor, Record, SourceOptions, TopicPartition, Topology,
+    TopologyBuilder, View, Worker,
+};
+
+/// Longest wait for anything a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// One turn of a worker.
+pub const TURN: Duration = Duration::from_millis(20);
+/// Words of the generated lines.
+const WORDS: u64 = 40;
+
+/// The cluster to test against.
+///
+/// # Panics
+/// Without one: these tests are ignored unless asked for.
+pub fn brokers() -> String {
+    std::env::var("ORDERFLOW_TEST_BROKERS").expect("set ORDERFLOW_TEST_BROKERS=host:port, or run `./test kafka`")
+}
+
+struct Split;
+
+impl Processor for Split {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = String;
+
+    fn process(
+        &self,
+        cx: &mut Context<'_, String, String>,
+        record: Record<'_, String, String>,
+    ) -> Result<(), ProcessError> {
+        for word in record.value.map(String::as_str).unwrap_or_default().split_whitespace() {
+            // "big" grows into a record no broker takes, "large" into one that only this topic's limit refuses.
+            let value = match word {
+                "big" => "x".repeat(2_000_000),
+                "large" => "x".repeat(600_000),
+                word => word.to_owned(),
+            };
+            let word = word.to_owned();
+            cx.forward(record.with_key(Some(&word)).with_value(Some(&value)))?;
+        }
+        Ok(())
+    }
+}
+
+struct Count {
+    counts: KeyValueStore<String, i64>,
+}
+
+impl Processor for Count {
+    type KeyIn = String;
+    type ValueIn = String;
+    type KeyOut = String;
+    type ValueOut = i64;
+
+    fn process(
+        &self,
+        cx: &mut Context<'_, String, i64>,
+        record: Record<'_, String, String>,
+    ) -> Result<(), ProcessError> {
+        let Some(word) = record.key else { return Ok(()) };
+        let count = self.counts.get(cx, word)?.unwrap_or(0) + 1;
+        self.counts.put(cx, word, &count)?;
+        cx.observe(record.timestamp);
+        cx.forward(record.with_value(Some(&count)))
+    }
+}
+
+/// Lines are split into words, words are counted: two sub-topologies with a repartition topic between them.
+pub fn word_count() -> Topology {
+    let mut b = TopologyBuilder::new("word-count");
+    let counts = b.store("counts", KeyValue::<String, i64>::new(Utf8, I64));
+    let lines = b.source("lines", &["lines"], Utf8, Utf8, SourceOptions::default());
+    let (split_in, split_out) = b.processor("split", Split);
+    let (words_in, words_out) = b.repartition("words", Utf8, Utf8, None);
+    let (count_in, count_out) = b.processor("count", Count { counts: counts.clone() });
+    let out = b.sink("counted", "counted", Utf8, I64);
+    b.connect(lines, split_in);
+    b.connect(split_out, words_in);
+    b.connect(words_out, count_in);
+    b.connect_store(count_in, &counts);
+    b.connect(count_out, out);
+    b.build().expect("a valid topology")
+}
+
+/// Topics of one test, and what their content must be.
+pub struct Scene {
+    pub topology: Arc<Topology>,
+    pub partitions: u32,
+    pub prefix: String,
+    pub brokers: String,
+    pub expected: BTreeMap<String, i64>,
+    pub protocol: GroupProtocol,
+    lines: u64,
+    producer: ThreadedProducer<DefaultProducerContext>,
+}
+
+impl Scene {
+    /// New topics of this many partitions.
+    pub fn new(name: &str, partitions: u32) -> Scene {
+        Scene::on(&brokers(), name, partitions)
+    }
+
+    pub fn on(brokers: &str, name: &str, partitions: u32) -> Scene {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("partitioner", "murmur2_random")
+            .create()
+            .expect("a producer");
+        let scene = Scene {
+            topology: Arc::new(word_count()),
+            partitions,
+            prefix: format!("{name}-{}.", uuid::Uuid::new_v4().simple()),
+            brokers: brokers.to_owned(),
+            expected: BTreeMap::new(),
+            protocol: GroupProtocol::Classic,
+            lines: 0,
+            producer,
+        };
+        let settings = scene.settings("setup");
+        let specs = topic_specs(&settings, &scene.topology, partitions, 86_400_000);
+        ensure_topics(&settings, &specs, false).expect("topics");
+        scene
+    }
+
+    pub fn kafka(&self) -> Kafka {
+        Kafka {
+            brokers: self.brokers.clone(),
+            group_protocol: self.protocol,
+            session_timeout_ms: 6_000,
+            transaction_timeout_ms: 10_000,
+            replication_factor: -1,
+            consumer: BTreeMap::new(),
+            producer: BTreeMap::new(),
+        }
+    }
+
+    pub fn settings(&self, instance: &str) -> Settings {
+        Settings::new(&self.kafka(), &self.prefix, instance).expect("settings")
+    }
+
+    /// Produces lines of three words each; what they count up to is expected from now on.
+    pub fn produce(&mut self, lines: u64) {
+        for _ in 0..lines {
+            let n = self.lines;
+            self.lines += 1;
+            let words: Vec<String> =
+                [n, n.wrapping_mul(7) + 1, n.wrapping_mul(n) + 3].iter().map(|w| format!("w{}", w % WORDS)).collect();
+            for word in &words {
+                *self.expected.entry(word.clone()).or_default() += 1;
+            }
+            self.line(&format!("k{n}"), &words.join(" "));
+        }
+        self.flush();
+    }
+
+    pub fn line(&self, key: &str, line: &str) {
+        let topic = format!("{}lines", self.prefix);
+        let timestamp = now_ms();
+        loop {
+            let record = BaseRecord::to(&topic).key(key).payload(line).timestamp(timestamp);
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(rdkafka::types::RDKafkaErrorCode::QueueFull), _)) => {
+                    self.producer.flush(PATIENCE).expect("room");
+                }
+                Err((e, _)) => panic!("{e}"),
+            }
+        }
+    }
+
+    pub fn flush(&self) {
+        self.producer.flush(PATIENCE).expect("produced");
+    }
+
+    pub fn expected_total(&self) -> i64 {
+        self.expected.values().sum()
+    }
+
+    /// A worker over this state.
+    pub fn worker(&self, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
+        Killable::new(self, instance, backend)
+    }
+
+    /// Sum of all counts in this state.
+    pub fn total(&self, view: &View) -> i64 {
+        self.counts(view).values().sum()
+    }
+
+    pub fn counts(&self, view: &View) -> BTreeMap<String, i64> {
+        let (store, _) = view.store("counts").expect("a store");
+        let mut counts = BTreeMap::new();
+        for partition in 0..self.partitions {
+            view.scan(store, partition, Range::all(), Direction::Forward, &mut |key, value, _| {
+                let value = i64::from_be_bytes(value.try_into().expect("eight bytes"));
+                counts.insert(String::from_utf8_lossy(key).into_owned(), value);
+                ControlFlow::Continue(())
+            })
+            .expect("scan");
+        }
+        counts
+    }
+
+    /// All committed records of a topic, in offset order within a partition.
+    pub fn committed(&self, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
+        committed(&self.brokers, &format!("{}{topic}", self.prefix))
+    }
+
+    /// The verdict: the output holds, per word, every count from 1 to the expected one, each once and in order.
+    pub fn verify(&self) {
+        let mut last: BTreeMap<String, i64> = BTreeMap::new();
+        for (partition, offset, key, value) in self.committed("counted") {
+            let word = String::from_utf8(key).expect("a word");
+            let count = i64::from_be_bytes(value.as_slice().try_into().expect("eight bytes"));
+            let before = last.insert(word.clone(), count).unwrap_or(0);
+            assert_eq!(count, before + 1, "'{word}' at {partition}@{offset}: something was lost or counted twice");
+        }
+        assert_eq!(last, self.expected, "final counts");
+    }
+
+    /// Number of committed output records.
+    pub fn outputs(&self) -> i64 {
+        i64::try_from(self.committed("counted").len()).expect("few")
+    }
+
+    /// Waits until the output is complete, then judges it.
+    pub fn await_and_verify(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.outputs() < self.expected_total() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.verify();
+    }
+}
+
+pub fn committed(brokers: &str, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "judge")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+    let count = metadata.topics()[0].partitions().len();
+    let mut list = TopicPartitionList::new();
+    for p in 0..count {
+        list.add_partition_offset(topic, i32::try_from(p).expect("few"), NativeOffset::Beginning).expect("offset");
+    }
+    consumer.assign(&list).expect("assign");
+    let (mut records, mut ends) = (Vec::new(), 0);
+    let deadline = Instant::now() + PATIENCE;
+    while ends < count {
+        assert!(Instant::now() < deadline, "{topic}: no end in sight");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => (),
+            Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+            Some(Err(e)) => eprintln!("judge: {e}"),
+            Some(Ok(m)) => records.push((
+                m.partition(),
+                m.offset(),
+                m.key().unwrap_or_default().to_vec(),
+                m.payload().unwrap_or_default().to_vec(),
+            )),
+        }
+    }
+    records
+}
+
+/// State as it survives the worker: what a kill −9 leaves, when the backend's writes are in the operating system.
+pub fn disk() -> Arc<dyn Backend> {
+    Arc::new(Memory::new())
+}
+
+/// Counts what passes through the port.
+#[derive(Default)]
+pub struct Passed {
+    pub restored: AtomicU64,
+    pub commits: AtomicU64,
+    pub resets: AtomicU64,
+    /// Changelog records sent in transactions that were not committed: what a restart may have to restore at most.
+    pub polled: AtomicU64,
+    pub refused: AtomicU64,
+    pub commit_nanos: AtomicU64,
+}
+
+/// A [`KafkaLog`] that counts.
+pub struct Counting {
+    pub inner: KafkaLog,
+    pub passed: Arc<Passed>,
+}
+
+impl Log for Counting {
+    fn state_writes(&self) -> StateWrites {
+        self.inner.state_writes()
+    }
+    fn partitions(&self) -> &[u32] {
+        self.inner.partitions()
+    }
+    fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        self.inner.poll(timeout, polled)?;
+        self.passed.polled.fetch_add(polled.records.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+    fn begin(&mut self) -> Result<(), Error> {
+        self.inner.begin()
+    }
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
+        let sent = self.inner.send(record);
+        self.passed.refused.fetch_add(u64::from(matches!(sent, Err(Error::Refused { .. }))), Ordering::Relaxed);
+        sent
+    }
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitAck, Error> {
+        let began = Instant::now();
+        let committed = self.inner.commit(commit);
+        if committed.is_ok() {
+            self.passed.commits.fetch_add(1, Ordering::Relaxed);
+            let nanos = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.passed.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
+        }
+        self.passed.refused.fetch_add(u64::from(matches!(committed, Err(Error::Refused { .. }))), Ordering::Relaxed);
+        committed
+    }
+    fn abort(&mut self) -> Result<(), Error> {
+        self.inner.abort()
+    }
+    fn reset(&mut self) -> Result<(), Error> {
+        self.passed.resets.fetch_add(1, Ordering::Relaxed);
+        self.inner.reset()
+    }
+    fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        self.inner.committed(inputs)
+    }
+    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
+        self.inner.range(partition)
+    }
+    fn replay(
+        &mut self,
+        changelog: TopicPartition,
+        from: Offset,
+        records_max: usize,
+        records: &mut Vec<Incoming>,
+    ) -> Result<Replayed, Error> {
+        let before = records.len();
+        let replayed = self.inner.replay(changelog, from, records_max, records)?;
+        self.passed.restored.fetch_add((records.len() - before) as u64, Ordering::Relaxed);
+        Ok(replayed)
+    }
+    fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
+        self.inner.seek_and_resume(input, offset)
+    }
+    fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.inner.pause(input)
+    }
+    fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.inner.resume(input)
+    }
+    fn unassign(&mut self) -> Result<(), Error> {
+        self.inner.unassign()
+    }
+    fn close(&mut self) {
+        self.inner.close();
+    }
+}
+
+/// A worker driven turn by turn; dropping it without [`Killable::close`] is a kill.
+pub struct Killable {
+    pub worker: Worker<Counting>,
+    pub view: Arc<View>,
+    pub passed: Arc<Passed>,
+}
+
+impl Killable {
+    pub fn new(scene: &Scene, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
+        let inner = KafkaLog::connect(&scene.settings(instance), &scene.topology, 0, None).expect("connected");
+        let passed = Arc::new(Passed::default());
+        let view = View::open(scene.topology.clone(), backend.clone()).expect("a view");
+        let log = Counting { inner, passed: passed.clone() };
+        Killable { worker: Worker::new(log, view.clone(), streams::Config::default()), view, passed }
+    }
+
+    /// Turns until `done`, or until the worker stops.
+    pub fn run_until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<(), streams::Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(self) {
+            assert!(Instant::now() < deadline, "waited in vain until {what}; tasks: {:?}", self.view.tasks());
+            self.worker.turn(now_ms(), TURN)?;
+        }
+        Ok(())
+    }
+
+    pub fn run_to_total(&mut self, scene: &Scene) -> Result<(), streams::Error> {
+        let want = scene.expected_total();
+        self.run_until("all is counted", |k| scene.total(&k.view) >= want)
+    }
+
+    pub fn is_running(&self, tasks: usize) -> bool {
+        let all = self.view.tasks();
+        all.len() == tasks && all.iter().all(|(_, t)| t.phase == Phase::Running)
+    }
+
+    pub fn close(self) {
+        self.worker.close(now_ms()).expect("a clean stop");
+    }
+}
+
+/// A worker on a thread of its own.
+pub struct Instance {
+    stop: Arc<AtomicBool>,
+    kill: Arc<AtomicBool>,
+    pub passed: Arc<Passed>,
+    pub view: Arc<View>,
+    thread: JoinHandle<Result<(), streams::Error>>,
+}
+
+impl Instance {
+    pub fn start(scene: &Scene, name: &str, backend: &Arc<dyn Backend>) -> Instance {
+        let (stop, kill) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (stopping, killing) = (stop.clone(), kill.clone());
+        let mut killable = Killable::new(scene, name, backend);
+        let (passed, view) = (killable.passed.clone(), killable.view.clone());
+        let thread = std::thread::spawn(move || {
+            while !stopping.load(Ordering::SeqCst) {
+                if killing.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                killable.worker.turn(now_ms(), TURN)?;
+            }
+            killable.worker.close(now_ms())
+        });
+        Instance { stop, kill, passed, view, thread }
+    }
+
+    pub fn running(&self) -> usize {
+        self.view.tasks().iter().filter(|(_, t)| t.phase == Phase::Running).count()
+    }
+
+    /// Stops in order.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.join().expect("no panic").expect("a clean stop");
+    }
+
+    /// Ends without commit, abort or leaving; with what the worker ended on its own, if it did.
+    pub fn kill(self) -> Result<(), streams::Error> {
+        self.kill.store(true, Ordering::SeqCst);
+        self.thread.join().expect("no panic")
+    }
+}
+
+pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,6 +1,7 @@
-//! A node's log over HTTP: `GET /export/topics/{topic}?partition=P&from=OFFSET` answers committed records from that offset
-//! on as JSON lines `{"partition","offset","timestamp","key","value","headers"}`, bytes in base64, and ends at the log's
-//! present end (or earlier: one asks on until nothing comes). An unknown topic or partition is a 404.
+//! A node's log over HTTP. `GET /export/topics` lists topics with the bounds of their partitions;
+//! `GET /export/topics/{topic}?partition=P&from=OFFSET` answers committed records from that offset on as JSON lines
+//! `{"offset","timestamp","key","value","headers"}`, bytes in base64, and ends at the log's present end or earlier: one
+//! asks on until nothing comes. `GET /export/payment-provider` says where the provider's ledger is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +13,7 @@ use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 use crate::error::Error;
-use crate::http::{Connection, Target};
-use crate::limits::PARTITIONS_MAX;
+use crate::http::{Ask, Connection, Target};
 use crate::log::{LogRecord, LogSource};
 
 const ACCEPT_LINES: (HeaderName, &str) = (ACCEPT, "application/x-ndjson");
@@ -27,6 +27,22 @@ pub struct ExportSource {
     /// Next offset by topic and partition.
     next: BTreeMap<(String, i32), i64>,
     counts: BTreeMap<String, i32>,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    topics: Vec<ListedTopic>,
+}
+
+#[derive(Deserialize)]
+struct ListedTopic {
+    name: String,
+    partitions: Vec<Bounds>,
+}
+
+#[derive(Deserialize)]
+struct Bounds {
+    start: i64,
 }
 
 #[derive(Deserialize)]
@@ -48,8 +64,7 @@ enum Header {
 }
 
 impl ExportSource {
-    /// Finds out which partitions each topic has, by asking for them until there is none. Topics that do not exist are
-    /// left out, except `required` ones.
+    /// Asks which of the topics there are; those that do not exist are left out, except `required` ones.
     ///
     /// # Errors
     /// When the node does not answer, or has no export of a required topic.
@@ -66,43 +81,39 @@ impl ExportSource {
             next: BTreeMap::new(),
             counts: BTreeMap::new(),
         };
-        for topic in topics {
-            let mut partition = 0;
-            // i64::MAX is past any end: the answer is only whether the partition is there.
-            while partition < PARTITIONS_MAX && source.read(topic, partition, i64::MAX, &mut |_| {})?.is_some() {
-                source.next.insert((topic.clone(), partition), 0);
-                partition += 1;
+        let listed = source.list()?;
+        for topic in listed.topics.into_iter().filter(|listed| topics.contains(&listed.name)) {
+            source.counts.insert(topic.name.clone(), topic.partitions.len() as i32);
+            for (partition, bounds) in (0..).zip(topic.partitions) {
+                source.next.insert((topic.name.clone(), partition), bounds.start);
             }
-            if partition > 0 {
-                source.counts.insert(topic.clone(), partition);
-            } else if required.contains(&topic.as_str()) {
-                let reason = format!("it has no export of topic {topic} (GET /export/topics/{topic}?partition=0)");
-                return Err(Error::unreachable(&source.url, reason));
-            }
+        }
+        if let Some(missing) = required.iter().find(|topic| !source.counts.contains_key(**topic)) {
+            return Err(Error::unreachable(&source.url, format!("it has no topic {missing} in its export")));
         }
         Ok(source)
     }
 
-    /// One answer; the offset to go on with, or `None` for a 404.
-    fn read(
-        &mut self,
-        topic: &str,
-        partition: i32,
-        from: i64,
-        each: &mut dyn FnMut(LogRecord),
-    ) -> Result<Option<i64>, Error> {
+    fn list(&mut self) -> Result<Listing, Error> {
+        let url = format!("{}/export/topics", self.url);
+        let asked = self.connection.ask(Ask::get("/export/topics"), self.idle);
+        let answer = self.runtime.block_on(asked).map_err(|lost| Error::unreachable(&url, lost.cause()))?;
+        if answer.status != 200 {
+            let reason =
+                format!("status {}: this node exports no log (is it on Kafka? then say --kafka)", answer.status);
+            return Err(Error::unreachable(url, reason));
+        }
+        serde_json::from_slice(&answer.body).map_err(|e| Error::unreachable(url, e))
+    }
+
+    /// One answer; the offset to go on with.
+    fn read(&mut self, topic: &str, partition: i32, from: i64, each: &mut dyn FnMut(LogRecord)) -> Result<i64, Error> {
         let path = format!("/export/topics/{topic}?partition={partition}&from={from}");
         let (connection, idle, url) = (&mut self.connection, self.idle, &self.url);
         self.runtime.block_on(async {
             let mut lines = connection.lines(&path, &[ACCEPT_LINES], idle).await?;
-            match lines.status {
-                200 => {}
-                404 => {
-                    // The body must be read for the connection to be free again.
-                    while lines.next(idle).await?.is_some() {}
-                    return Ok(None);
-                }
-                status => return Err(Error::unreachable(format!("{url}{path}"), format!("status {status}"))),
+            if lines.status != 200 {
+                return Err(Error::unreachable(format!("{url}{path}"), format!("status {}", lines.status)));
             }
             let mut next = from;
             while let Some(line) = lines.next(idle).await? {
@@ -118,7 +129,7 @@ impl ExportSource {
                 next = record.offset + 1;
                 each(record);
             }
-            Ok(Some(next))
+            Ok(next)
         })
     }
 }
@@ -138,12 +149,10 @@ impl LogSource for ExportSource {
         for ((topic, partition), mut from) in places {
             loop {
                 let mut records = 0;
-                let read = self.read(&topic, partition, from, &mut |record| {
+                from = self.read(&topic, partition, from, &mut |record| {
                     records += 1;
                     each(record);
                 })?;
-                let gone = || Error::unreachable(&self.url, format!("topic {topic} has lost partition {partition}"));
-                from = read.ok_or_else(gone)?;
                 count += records;
                 if records == 0 {
                     break;

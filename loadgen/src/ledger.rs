@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::http::{Connection, Target};
+use crate::http::{Ask, Connection, Target};
 
 /// One line of the book.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -74,4 +74,17 @@ pub fn read(provider: &Target, idle: Duration) -> Result<Vec<Entry>, Error> {
         }
         Ok(entries)
     })
+}
+
+/// Where a node says its provider is (`GET /export/payment-provider`); `None` when it does not say.
+pub fn find_provider(node: &Target, limit: Duration) -> Option<Target> {
+    #[derive(Deserialize)]
+    struct Provider {
+        url: String,
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let ask = Ask::get("/export/payment-provider");
+    let answer = runtime.block_on(Connection::new(node).ask(ask, limit)).ok()?;
+    let provider: Provider = serde_json::from_slice(&answer.body).ok()?;
+    Target::parse(&provider.url).ok()
 }

@@ -34,6 +34,3 @@ pub const DIFFERENCES_SHOWN: usize = 40;
 
 /// Differences kept at all; beyond that only their number is.
 pub const DIFFERENCES_MAX: usize = 10_000;
-
-/// Partitions probed over HTTP before the export is taken for broken.
-pub const PARTITIONS_MAX: i32 = 4_096;

@@ -13,7 +13,7 @@ use crate::log::LogSource;
 /// What to audit besides the log, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The payment provider, for its ledger.
+    /// The payment provider, for its ledger; when it is not given, the node is asked where it is.
     pub provider: Option<Target>,
     /// The node, for its resources.
     pub node: Option<Target>,
@@ -59,8 +59,9 @@ pub fn run(
     }
     let mut findings = Findings::default();
     let mut evidence = Evidence::default();
-    match &options.provider {
-        Some(provider) => evidence.ledger = Some(ledger::read(provider, options.timeout)?),
+    let found = || ledger::find_provider(options.node.as_ref()?, options.timeout);
+    match options.provider.clone().or_else(found) {
+        Some(provider) => evidence.ledger = Some(ledger::read(&provider, options.timeout)?),
         None => findings.not_checked("money against the provider's ledger (give --payment-url)"),
     }
     match &options.node {

@@ -8,9 +8,10 @@ use schemas::fashion::{
     StockRejection, StockRequest, StockRequestKind, StockResult, topics,
 };
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
+use schemas::state::Command;
 use schemas::{Codec, Keyed};
 
-use super::COMMANDS;
+use super::{COMMANDS, rules};
 use crate::log::{LogRecord, partition_of};
 
 /// Where a record is.
@@ -43,7 +44,10 @@ pub(super) struct Order {
     pub(super) refund_keys: HashSet<String>,
     pub(super) approved: u32,
     pub(super) declined: u32,
-    pub(super) given_back: u32,
+    /// VOIDED or REFUNDED.
+    pub(super) given_back: bool,
+    /// Approved after it was voided, and not refunded yet.
+    pub(super) owed: bool,
     pub(super) start_asked: u32,
     pub(super) started: u32,
     pub(super) recalled: u32,
@@ -55,6 +59,40 @@ pub(super) struct Order {
     pub(super) status: Option<(OrderState, i32)>,
     /// A version that did not follow the one before, and where.
     pub(super) status_gap: Option<(i32, i32, Place)>,
+    commands: Commands,
+}
+
+/// Commands met before, by id, with what they said. Few per order or product, so a list.
+#[derive(Debug, Default)]
+struct Commands(Vec<(String, i64)>);
+
+enum Met {
+    New,
+    Again,
+    /// The id of another command.
+    Reused,
+}
+
+impl Commands {
+    fn meet(&mut self, command: &impl Command) -> Met {
+        let hash = command.content_hash();
+        match self.0.iter().find(|(id, _)| id == command.command_id()) {
+            Some((_, known)) if *known == hash => Met::Again,
+            Some(_) => Met::Reused,
+            None => {
+                self.0.push((command.command_id().to_owned(), hash));
+                Met::New
+            }
+        }
+    }
+}
+
+fn check_ids(command: &impl Command, key: &[u8]) -> Result<(), Poison> {
+    if command.key().as_bytes() != key {
+        return Err(Poison::Must("key is not the id"));
+    }
+    rules::id(command.key()).map_err(Poison::Must)?;
+    rules::id(command.command_id()).map_err(Poison::Must)
 }
 
 /// Product, quantity and price as an event has them.
@@ -84,6 +122,16 @@ impl Order {
         self.said.push(Said { event, product_id, qty, price });
     }
 
+    /// Whether anything was done for it.
+    pub(super) fn has_effects(&self) -> bool {
+        let asked = self.reserve_asked + self.release_asked + self.start_asked;
+        let answered = self.reserved + self.released + self.approved + self.declined + self.started + self.recalled;
+        asked + answered > 0
+            || !(self.rejected.is_empty() && self.charge_keys.is_empty() && self.refund_keys.is_empty())
+            || !self.cancelled.is_empty()
+            || self.status.is_some()
+    }
+
     /// Delivered and not called back.
     pub(super) fn stands(&self) -> bool {
         self.started > 0 && self.cancelled.is_empty()
@@ -94,7 +142,7 @@ impl Order {
         if self.cancelled.is_empty() {
             self.started > 0 && self.cancels.is_empty()
         } else {
-            self.released >= self.reserved && self.given_back >= self.approved.min(1)
+            self.released >= self.reserved && (self.given_back || self.approved == 0) && !self.owed
         }
     }
 }
@@ -119,7 +167,7 @@ pub(super) struct Demand {
 pub(super) struct Product {
     pub(super) supplies: Vec<Supply>,
     pub(super) demands: Vec<Demand>,
-    commands: HashSet<String>,
+    commands: Commands,
 }
 
 impl Product {
@@ -254,18 +302,19 @@ impl Facts {
 
     fn order_command(&mut self, key: &[u8], value: &[u8], place: &Place) -> Result<(), Poison> {
         let command = COMMANDS.orders.decode(value).map_err(|_| Poison::Must("no Avro of ours"))?;
-        if command.key().as_bytes() != key {
-            return Err(Poison::Must("key is not the id"));
-        }
-        if command.key().is_empty() || command.command_id().is_empty() {
-            return Err(Poison::May("empty id"));
+        check_ids(&command, key)?;
+        let order = self.orders.entry(command.key().to_owned()).or_default();
+        match order.commands.meet(&command) {
+            Met::New => {}
+            Met::Again => {
+                self.duplicates += 1;
+                return Ok(());
+            }
+            Met::Reused => return Err(Poison::May("command id of another command")),
         }
         match command.command {
             OrderCommandKind::PlaceOrder(command) => {
-                if command.qty < 1 || command.price < 0 || command.product_id.is_empty() {
-                    return Err(Poison::May("quantity, price or product out of range"));
-                }
-                let order = self.orders.entry(command.order_id.clone()).or_default();
+                rules::place(&command).map_err(Poison::May)?;
                 if order.placed.is_some() {
                     self.duplicates += 1;
                 } else {
@@ -273,8 +322,9 @@ impl Facts {
                 }
             }
             OrderCommandKind::CancelOrder(command) => {
+                rules::cancel(&command).map_err(Poison::May)?;
                 // A cancellation of what is not there (yet) is refused and has no effect.
-                if let Some(order) = self.orders.get_mut(&command.order_id).filter(|o| o.placed.is_some()) {
+                if order.placed.is_some() {
                     order.cancels.push(command.requested_by);
                 }
             }
@@ -284,30 +334,29 @@ impl Facts {
 
     fn product_command(&mut self, key: &[u8], value: &[u8]) -> Result<(), Poison> {
         let command = COMMANDS.products.decode(value).map_err(|_| Poison::Must("no Avro of ours"))?;
-        if command.key().as_bytes() != key {
-            return Err(Poison::Must("key is not the id"));
-        }
-        if command.key().is_empty() || command.command_id().is_empty() {
-            return Err(Poison::May("empty id"));
-        }
+        check_ids(&command, key)?;
         let product = self.products.entry(command.key().to_owned()).or_default();
-        let command_id = command.command_id().to_owned();
-        let supply = match command.command {
-            ProductCommandKind::RegisterProduct(c) if c.stock < 0 || c.price < 0 => {
-                return Err(Poison::May("stock or price out of range"));
+        match product.commands.meet(&command) {
+            Met::New => {}
+            Met::Again => {
+                self.duplicates += 1;
+                return Ok(());
             }
-            ProductCommandKind::RestockProduct(c) if c.qty < 1 => return Err(Poison::May("quantity out of range")),
-            // Registering a known product sets its name and price only; restocking an unknown one is refused.
+            Met::Reused => return Err(Poison::May("command id of another command")),
+        }
+        let supply = match command.command {
+            // The first registration of an id counts.
             ProductCommandKind::RegisterProduct(c) => {
+                rules::register(&c).map_err(Poison::May)?;
                 (!product.is_registered()).then_some(Supply::Register(c.stock.into()))
             }
-            ProductCommandKind::RestockProduct(c) => product.is_registered().then_some(Supply::Restock(c.qty.into())),
+            // Restocking what is not registered is refused.
+            ProductCommandKind::RestockProduct(c) => {
+                rules::restock(&c).map_err(Poison::May)?;
+                product.is_registered().then_some(Supply::Restock(c.qty.into()))
+            }
         };
-        if !product.commands.insert(command_id) {
-            self.duplicates += 1;
-        } else {
-            product.supplies.extend(supply);
-        }
+        product.supplies.extend(supply);
         Ok(())
     }
 
@@ -337,9 +386,16 @@ impl Facts {
                 let result = self.codecs.payment_results.decode(value).map_err(text)?;
                 let order = self.orders.entry(result.correlation_id).or_default();
                 match result.outcome {
-                    PaymentOutcome::Approved => order.approved += 1,
+                    PaymentOutcome::Approved => {
+                        order.approved += 1;
+                        order.owed |= order.given_back;
+                    }
                     PaymentOutcome::Declined => order.declined += 1,
-                    PaymentOutcome::Refunded | PaymentOutcome::Voided => order.given_back += 1,
+                    PaymentOutcome::Refunded => {
+                        order.given_back = true;
+                        order.owed = false;
+                    }
+                    PaymentOutcome::Voided => order.given_back = true,
                     PaymentOutcome::Deferred | PaymentOutcome::Unknown => {}
                 }
             }

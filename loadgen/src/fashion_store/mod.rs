@@ -5,6 +5,7 @@ mod facts;
 mod generate;
 mod money;
 mod rest;
+mod rules;
 mod stock;
 mod web;
 

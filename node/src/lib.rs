@@ -3,14 +3,17 @@
 
 pub mod apps;
 pub mod args;
+pub mod cluster;
 pub mod config;
 pub mod embedded;
 pub mod engine;
 mod export;
+pub mod instances;
 pub mod kafka;
 pub mod local;
 pub mod metrics;
 pub mod payment;
 pub mod run;
+pub mod service;
 pub mod signals;
 pub mod up;

@@ -14,10 +14,8 @@ use crate::embedded::{Embedded, Payments};
 use crate::engine::{Stop, WorkerThread};
 use crate::local::{self, LocalBroker, LocalLog, NewTopic, Retention, Share};
 use crate::metrics::Metrics;
-use crate::payment::provider::Provider;
 use crate::payment::sim::{Settings, Sim};
-use crate::payment::worker::Worker as PaymentWorker;
-use crate::{export, signals};
+use crate::{export, service};
 
 /// Runs until asked to stop, or until something that cannot be gone on from.
 ///
@@ -51,26 +49,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let provider_url = provider(&config, directory, &stop).await?;
     if config.payment.worker {
         let log = Arc::new(Payments { broker: broker.clone() });
-        let provider = Arc::new(Provider::new(&provider_url, Duration::from_millis(config.payment.timeout_ms))?);
-        for business in &businesses {
-            let Some(topics) = business.payment else { continue };
-            let prefix = "";
-            let codecs = (
-                schemas::Codec::for_topic(&topics.0, prefix, &registry)?,
-                schemas::Codec::for_topic(&topics.1, prefix, &registry)?,
-            );
-            let worker = PaymentWorker::new(
-                log.clone(),
-                provider.clone(),
-                (topics.0, codecs.0),
-                (topics.1, codecs.1),
-                prefix,
-                config.payment.concurrency,
-            );
-            let counters = (business.name.into(), worker.counters.clone());
-            metrics.payments.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(counters);
-            tokio::spawn(run_payment(worker, stop.clone()));
-        }
+        service::spawn_payment(&config, &businesses, &registry, log, &provider_url, &metrics, &stop)?;
     }
     let workers = Arc::new(workers);
     let platform = Arc::new(Embedded {
@@ -84,11 +63,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         stop: stop.clone(),
         metrics,
     });
-    let served = serve(&config, platform, &broker, &provider_url, &stop).await;
-    stop.request();
-    let outcome = tokio::task::spawn_blocking(move || join(workers)).await?;
+    let more = export::router(broker.clone(), &provider_url);
+    let outcome = service::serve(&config, platform, more, workers, &stop).await;
     broker.close();
-    served.and(outcome)
+    outcome
 }
 
 fn log_settings(config: &Config) -> local::Config {
@@ -151,55 +129,4 @@ async fn provider(config: &Config, directory: &Path, stop: &Arc<Stop>) -> anyhow
     });
     tracing::info!(url, "payment simulator ready; it is used because payment.url is empty");
     Ok(url)
-}
-
-async fn run_payment(worker: PaymentWorker, stop: Arc<Stop>) {
-    let topic = worker.requests.clone();
-    if let Err(e) = worker.run(stop.clone()).await {
-        tracing::error!(topic, error = e, "the payment worker ended; the process stops");
-        stop.request();
-    }
-}
-
-/// Serves HTTP until a signal or a failure asks to stop, then lets open requests finish.
-async fn serve(
-    config: &Config,
-    platform: Arc<Embedded>,
-    broker: &Arc<LocalBroker>,
-    provider_url: &str,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<()> {
-    let address = config.http.listen;
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; --listen takes another address"))?;
-    let router = query_api::app(platform)?.merge(export::router(broker.clone(), provider_url));
-    tracing::info!(url = config.advertised_url(), "ready: gateway, queries and console");
-    let signalled = stop.clone();
-    tokio::spawn(async move {
-        signals::stop_requested().await;
-        tracing::info!("stop requested; open requests finish, then the workers commit and leave");
-        signalled.request();
-    });
-    let stopping = stop.clone();
-    let graceful = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.requested().await });
-    let forced = async {
-        stop.requested().await;
-        // Event streams never finish by themselves.
-        tokio::time::sleep(Duration::from_secs(3)).await;
-    };
-    tokio::select! {
-        result = async { graceful.await } => Ok(result?),
-        () = forced => Ok(()),
-    }
-}
-
-fn join(workers: Arc<Vec<WorkerThread>>) -> anyhow::Result<()> {
-    let mut outcome = Ok(());
-    for worker in workers.iter() {
-        if let Err(e) = worker.join() {
-            outcome = Err(anyhow::anyhow!("worker {}: {e}", worker.name));
-        }
-    }
-    outcome
 }

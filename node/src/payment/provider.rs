@@ -98,7 +98,11 @@ impl Provider {
     /// Only faults of the provider are errors, so that only they open the breaker: a refusal is an answer.
     async fn send(&self, url: &str, call: &Call) -> Result<Answer, String> {
         let response = self.client.post(url).json(call).send().await.map_err(|e| {
-            if e.is_timeout() { "the provider did not answer in time".to_owned() } else { format!("no connection: {e}") }
+            if e.is_timeout() {
+                "the provider did not answer in time".to_owned()
+            } else {
+                format!("no connection: {e}")
+            }
         })?;
         let status = response.status();
         if status.is_server_error() || status == reqwest::StatusCode::TOO_MANY_REQUESTS {

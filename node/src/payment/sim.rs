@@ -204,9 +204,10 @@ impl Ledger {
 async fn charge(State(sim): State<Arc<Sim>>, Json(call): Json<Call>) -> Response {
     sim.answer(call, |ledger, call, settings| match ledger.charges.get(&call.key).map(|c| c.status.clone()) {
         // A key stands for one charge: whatever became of it is the answer to every repeat.
-        Some(status) if status == "VOIDED" => {
-            (StatusCode::CONFLICT, Answer { reason: Some("the key was voided".into()), ..ledger.repeat(&call.key, "VOIDED") })
-        }
+        Some(status) if status == "VOIDED" => (
+            StatusCode::CONFLICT,
+            Answer { reason: Some("the key was voided".into()), ..ledger.repeat(&call.key, "VOIDED") },
+        ),
         Some(status) if status == "REFUNDED" => (StatusCode::OK, ledger.repeat(&call.key, "APPROVED")),
         Some(status) => (StatusCode::OK, ledger.repeat(&call.key, &status)),
         None => {
@@ -233,7 +234,9 @@ async fn refund(State(sim): State<Arc<Sim>>, Json(call): Json<Call>) -> Response
     sim.answer(call, |ledger, call, _| match ledger.charges.get(&call.key).cloned() {
         Some(c) if c.status == "APPROVED" => (StatusCode::OK, ledger.entry(call, "REFUND", c.amount, "REFUNDED")),
         // Given back already, by whichever way.
-        Some(c) if c.status == "REFUNDED" || c.status == "VOIDED" => (StatusCode::OK, ledger.repeat(&call.key, "REFUNDED")),
+        Some(c) if c.status == "REFUNDED" || c.status == "VOIDED" => {
+            (StatusCode::OK, ledger.repeat(&call.key, "REFUNDED"))
+        }
         _ => {
             let reason = Some("there is no charge under this key".to_owned());
             (StatusCode::NOT_FOUND, Answer { status: "DECLINED".into(), reference: String::new(), reason })

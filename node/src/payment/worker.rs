@@ -43,9 +43,9 @@ pub struct Worker {
     pub log: Arc<dyn PaymentLog>,
     /// The provider.
     pub provider: Arc<Provider>,
-    /// Full name of the request topic.
+    /// Name of the request topic, without a deployment's prefix.
     pub requests: String,
-    /// Full name of the result topic.
+    /// Name of the result topic, likewise.
     pub results: String,
     request_codec: Codec<PaymentRequest>,
     result_codec: Arc<Codec<PaymentResult>>,
@@ -120,14 +120,13 @@ impl Worker {
         provider: Arc<Provider>,
         requests: (Topic<PaymentRequest>, Codec<PaymentRequest>),
         results: (Topic<PaymentResult>, Codec<PaymentResult>),
-        prefix: &str,
         concurrency: usize,
     ) -> Self {
         Worker {
             log,
             provider,
-            requests: requests.0.name(prefix),
-            results: results.0.name(prefix),
+            requests: requests.0.base().to_owned(),
+            results: results.0.base().to_owned(),
             request_codec: requests.1,
             result_codec: Arc::new(results.1),
             concurrency: concurrency.max(1),

@@ -17,8 +17,26 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
 
-/// File name, media type, content.
-const FILES: [(&str, &str, &str); 0] = [];
+/// Name, media type and content of a file of `console/`.
+macro_rules! files {
+    ($($name:literal $media_type:literal),+ $(,)?) => {
+        [$(($name, $media_type, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../console/", $name)))),+]
+    };
+}
+
+/// All of them; a test compares the list with the folder.
+const FILES: [(&str, &str, &str); 10] = files![
+    "index.html" "text/html; charset=utf-8",
+    "style.css" "text/css; charset=utf-8",
+    "icon.svg" "image/svg+xml",
+    "main.js" "text/javascript; charset=utf-8",
+    "api.js" "text/javascript; charset=utf-8",
+    "dom.js" "text/javascript; charset=utf-8",
+    "drawer.js" "text/javascript; charset=utf-8",
+    "format.js" "text/javascript; charset=utf-8",
+    "saga.js" "text/javascript; charset=utf-8",
+    "side.js" "text/javascript; charset=utf-8",
+];
 
 /// `/console/…`, and `/`: the page for browsers, an index of links for everyone else.
 pub(crate) fn routes() -> Router {
@@ -49,4 +67,32 @@ async fn root(base: Base, request: Request) -> Response {
         return page("index.html");
     }
     service::json(StatusCode::OK, &fashion::index(&base.0)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../console");
+        let mut found: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".md"))
+            .collect();
+        let mut served: Vec<&str> = FILES.iter().map(|(name, ..)| *name).collect();
+        found.sort_unstable();
+        served.sort_unstable();
+        assert_eq!(found, served);
+    }
+
+    #[test]
+    fn nothing_is_inline_or_from_elsewhere() {
+        for (name, _, content) in FILES {
+            for forbidden in ["style=\"", "<script>", "onclick=\"", "https://", "src=\"//", "innerHTML"] {
+                assert!(!content.contains(forbidden), "{name} has {forbidden}: the policy would block it");
+            }
+        }
+    }
 }

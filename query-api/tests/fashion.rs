@@ -22,7 +22,10 @@ async fn the_seeds_order_is_paid_delivered_and_taken_back() {
     let client = Client::start(Provider::Approves);
     client.post("/products", r#"{"id":"4000","name":"Shirt","price":50000,"stock":3}"#).await.expect(201);
     let placed = client.post("/orders", HTTPIE).await.expect(201);
-    assert!(["PAID", "DELIVERY_STARTED"].contains(&placed.json()["status"].as_str().unwrap()), "waited for the payment");
+    assert!(
+        ["PAID", "DELIVERY_STARTED"].contains(&placed.json()["status"].as_str().unwrap()),
+        "waited for the payment"
+    );
     let order = placed.json();
     let id = order["id"].as_str().unwrap();
     assert_eq!(placed.header("location"), format!("/orders/{id}"));

@@ -71,6 +71,7 @@ pub struct Fake {
     cluster: SimCluster,
     news: watch::Receiver<u64>,
     knobs: Knobs,
+    /// Only of the one that started it.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -106,6 +107,23 @@ impl Fake {
             knobs: Knobs::default(),
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Another instance over the same engine; ends before the one that started it.
+    pub fn beside(first: &Fake) -> Arc<Self> {
+        Arc::new(Fake {
+            apps: first.apps.clone(),
+            registry: Arc::clone(&first.registry),
+            jobs: first.jobs.clone(),
+            cluster: first.cluster.clone(),
+            news: first.news.clone(),
+            knobs: Knobs::default(),
+            thread: Mutex::new(None),
+        })
+    }
+
+    pub fn owner_of(&self, task: TaskId) -> Owner {
+        self.owner("fashion-store", task)
     }
 
     pub fn hold(&self, held: bool) {
@@ -156,8 +174,8 @@ impl Fake {
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        let _ = self.jobs.send(Job::Stop);
         if let Some(thread) = self.thread.lock().unwrap().take() {
+            let _ = self.jobs.send(Job::Stop);
             let _ = thread.join();
         }
     }

@@ -14,7 +14,7 @@ use crate::processor::{Cx, PunctuationType};
 use crate::punctuation::Schedules;
 use crate::record::{Headers, Incoming};
 use crate::topology::{
-    Clock, Misplaced, NodeId, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
+    Clock, Misplaced, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
 };
 use crate::types::{NO_TIMESTAMP, Offset, TaskId, Timestamp, TopicIndex, TopicPartition};
 

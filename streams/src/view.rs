@@ -165,6 +165,13 @@ impl View {
         read(&self.tasks).get(&task).map(|t| t.phase.clone())
     }
 
+    /// Committed stream time of the task that writes a store's partition, if it is here.
+    #[must_use]
+    pub fn stream_time(&self, store: StoreIndex, partition: Partition) -> Option<Timestamp> {
+        let subtopology = self.topology.subtopology_of_store(store)?;
+        read(&self.tasks).get(&TaskId { subtopology, partition }).map(|t| t.stream_time)
+    }
+
     /// Adds a listener for the life of the view.
     pub fn listen(&self, listener: Arc<dyn Listener>) {
         self.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(listener);
@@ -192,4 +199,7 @@ pub enum QueryError {
     /// An entry cannot be read.
     #[error(transparent)]
     Format(#[from] SerdeError),
+    /// There is no such store, or it is of another kind.
+    #[error("{0}")]
+    Store(String),
 }

@@ -1,11 +1,24 @@
 //! Typed stores over the task's overlay. A handle is made with the topology, held by processors, and used with their
 //! context; it carries the formats, never data.
 
+mod entries;
 mod key_value;
+mod outer_join;
+mod retention;
+mod session;
+mod suppress;
 mod timers;
+mod versioned;
+mod window;
 
 pub use key_value::{KeyValue, KeyValueStore};
+pub(crate) use outer_join::{Either, OuterJoin, OuterJoinStore, Side};
+pub(crate) use retention::Retention;
+pub use session::{ReadOnlySessionStore, Session, SessionStore};
+pub(crate) use suppress::{Suppress, SuppressStore};
 pub use timers::{TimerStore, Timers};
+pub use versioned::{PutResult, Versioned, VersionedRecord, VersionedStore};
+pub use window::{ReadOnlyWindowStore, Window, WindowStore};
 
 use std::sync::Arc;
 

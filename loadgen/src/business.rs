@@ -49,8 +49,9 @@ pub trait Business: Send + Sync {
     /// The saga that this event ends, if it does.
     fn ended(&self, topic: &str, value: &[u8]) -> Option<String>;
 
-    /// The same for a server-sent event's JSON.
-    fn ended_json(&self, event: &serde_json::Value) -> Option<String>;
+    /// The same for a server-sent event's JSON. Called for every event of the target: most end nothing and should cost
+    /// nothing.
+    fn ended_json(&self, event: &[u8]) -> Option<String>;
 
     /// Path of the server-sent events.
     fn events_path(&self) -> &'static str;

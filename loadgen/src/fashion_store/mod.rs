@@ -12,6 +12,7 @@ mod web;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use schemas::Codec;
@@ -19,6 +20,8 @@ use schemas::fashion::{
     DeliveryEvent, DeliveryEventKind, OrderCancelled, OrderCommand, OrderCommandKind, OrderState, ProductCommand,
     ProductCommandKind, topics,
 };
+
+use serde::Deserialize;
 
 use crate::audit::Auditor;
 use crate::business::{Business, Call, Names, NoCall};
@@ -97,11 +100,17 @@ impl Business for FashionStore {
         }
     }
 
-    fn ended_json(&self, event: &serde_json::Value) -> Option<String> {
-        let status = event.get("status")?.as_str()?;
+    fn ended_json(&self, event: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Status<'a> {
+            #[serde(borrow)]
+            id: Cow<'a, str>,
+            #[serde(borrow)]
+            status: Cow<'a, str>,
+        }
+        let Status { id, status } = serde_json::from_slice(event).ok()?;
         let ended = [OrderState::DeliveryStarted, OrderState::Cancelled].iter().any(|state| state.symbol() == status);
-        let id = ["orderId", "order_id", "id"].iter().find_map(|name| event.get(*name)?.as_str())?;
-        ended.then(|| id.to_owned())
+        ended.then(|| id.into_owned())
     }
 
     fn events_path(&self) -> &'static str {

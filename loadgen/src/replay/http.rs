@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::http::{ACCEPT_EVENTS, Ask, Connection, Lines, Target};
 use crate::limits::{CONNECTIONS_MAX, LANE_QUEUE_MAX, RETRY_WAIT_MAX, RETRY_WAIT_MIN};
 use crate::report::ReplayReport;
+use crate::schedule::Pace;
 use crate::traffic::Expect;
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -43,6 +44,7 @@ struct Shared {
     http: HttpOptions,
     prefer: String,
     give_up: Duration,
+    flat_out: bool,
     stats: Arc<Stats>,
     outcomes: Option<Arc<Outcomes>>,
 }
@@ -68,6 +70,7 @@ pub async fn replay(
         business,
         prefer: http.wait_s.map_or_else(|| "respond-async".to_owned(), |s| format!("wait={s}")),
         give_up: options.give_up,
+        flat_out: options.pace == Pace::Flat,
         stats: Arc::clone(&stats),
         outcomes: outcomes.clone(),
         http,
@@ -138,7 +141,11 @@ fn drive_lanes(
 async fn lane(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut connection = Connection::new(&shared.http.target);
     let mut call = Call::default();
-    while let Some(job) = jobs.recv().await {
+    while let Some(mut job) = jobs.recv().await {
+        // Flat out nothing is intended for a certain time: what waits in our own queue is no one's latency.
+        if shared.flat_out {
+            job.due = Instant::now();
+        }
         match shared.business.http_call(&job.envelope, &mut call) {
             Ok(()) => one(&shared, &mut connection, &call, job).await,
             Err(no_call) => shared.stats.skipped(no_call.0),
@@ -206,6 +213,8 @@ fn fits(expect: Expect, kind: &str, status: u16) -> bool {
     match expect {
         Expect::Unknown => status < 500,
         Expect::Accept | Expect::Duplicate => accepted || (kind.ends_with("cancel") && status == 409),
+        // Answered before it was judged: the refusal comes later.
+        Expect::Refuse if status == 202 && !kind.starts_with("poison") => true,
         Expect::Refuse | Expect::DeadLetter => (400..500).contains(&status),
     }
 }
@@ -280,14 +289,14 @@ async fn follow(
 }
 
 /// Reads events (`data:` lines with JSON, as in WHATWG's server-sent events) until the stream ends.
-async fn listen(lines: &mut Lines, last_id: &mut String, each: &mut (dyn FnMut(&serde_json::Value) + Send)) {
+async fn listen(lines: &mut Lines, last_id: &mut String, each: &mut (dyn FnMut(&[u8]) + Send)) {
     let mut data: Vec<u8> = Vec::new();
     while let Ok(Some(line)) = lines.next(EVENTS_IDLE).await {
         if line.is_empty() {
-            if let Ok(event) = serde_json::from_slice(&data) {
-                each(&event);
+            if !data.is_empty() {
+                each(&data);
+                data.clear();
             }
-            data.clear();
         } else if let Some(id) = field(line, b"id:") {
             *last_id = String::from_utf8_lossy(id).into_owned();
         } else if let Some(part) = field(line, b"data:") {

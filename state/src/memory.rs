@@ -300,7 +300,7 @@ impl Entries {
             return false;
         };
         self.bytes -= versions.bytes(key);
-        let needed = living.newest.is_some_and(|newest| newest >= versions.sequence) && versions.sequence != sequence;
+        let needed = living.newest.is_some_and(|newest| newest >= versions.sequence);
         let before = (versions.sequence, versions.value.take());
         *versions = Versions { sequence, value: value.map(Into::into), older: std::mem::take(&mut versions.older) };
         if needed {
@@ -392,6 +392,94 @@ impl Drop for View<'_> {
         if let Ok(mut data) = self.memory.data.try_write() {
             let living = self.memory.living();
             data.forget_superseded(living);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// One batch: sets keys, or removes them.
+        Write(Vec<(u8, Option<u8>)>),
+        DropPartition,
+        Take,
+        /// Drops one of the snapshots.
+        Release(prop::sample::Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            5 => prop::collection::vec((0..4u8, prop::option::of(any::<u8>())), 1..4).prop_map(Step::Write),
+            1 => Just(Step::DropPartition),
+            3 => Just(Step::Take),
+            3 => any::<prop::sample::Index>().prop_map(Step::Release),
+        ]
+    }
+
+    type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+    fn pairs(view: &View<'_>, store: StoreId) -> Pairs {
+        let mut pairs = Pairs::new();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            pairs.insert(key.to_vec(), value.to_vec());
+            ControlFlow::Continue(())
+        };
+        view.scan(store, 0, Range::all(), Direction::Forward, &mut visit).unwrap();
+        pairs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+        /// Any number of snapshots over any writes, each against a copy; and no version outlives them.
+        #[test]
+        fn snapshots_are_copies_and_leave_nothing(steps in prop::collection::vec(step(), 1..60)) {
+            let memory = Memory::new();
+            let store = memory.open_store("s", StoreKind::Memory).unwrap();
+            let mut now = Pairs::new();
+            let mut taken: Vec<(View<'_>, Pairs)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Write(changes) => {
+                        let mut batch = Batch::new();
+                        for (key, value) in changes {
+                            match value {
+                                Some(value) => {
+                                    batch.put(store, 0, &[key], &[value]);
+                                    now.insert(vec![key], vec![value]);
+                                }
+                                None => {
+                                    batch.delete(store, 0, &[key]);
+                                    now.remove(&vec![key]);
+                                }
+                            }
+                        }
+                        memory.write(&batch).unwrap();
+                    }
+                    Step::DropPartition => {
+                        memory.drop_partition(store, 0).unwrap();
+                        now.clear();
+                    }
+                    Step::Take => taken.push((memory.view(), now.clone())),
+                    Step::Release(at) if !taken.is_empty() => drop(taken.swap_remove(at.index(taken.len()))),
+                    Step::Release(_) => {}
+                }
+                for (view, copy) in &taken {
+                    prop_assert_eq!(&pairs(view, store), copy);
+                }
+                prop_assert_eq!(pairs(&memory.view(), store), now.clone());
+            }
+            drop(taken);
+            let data = memory.read();
+            prop_assert!(data.superseded.is_empty());
+            let kept: usize = data.stores[0].partitions.values().map(|entries| entries.map.len()).sum();
+            prop_assert_eq!(kept, now.len());
+            let older: usize = data.stores[0].partitions.values().flat_map(|p| p.map.values()).map(|v| v.older.len()).sum();
+            prop_assert_eq!(older, 0);
         }
     }
 }

@@ -155,8 +155,9 @@ impl Overlay {
         self.stores.iter().any(Store::is_dirty)
     }
 
-    /// Calls `f` once per changed entry: in the order of the stores, and within a store in the order in which entries were first changed: the order of the input, so
-    /// the same input gives the same changelog. Expirations are not entries and are not among them.
+    /// Calls `f` once per changed entry: in the order of the stores, and within a store in the order in which entries
+    /// were first changed. That is the order of the input, so the same input gives the same changelog. Expirations are
+    /// not entries and are not among them.
     pub fn for_each_dirty(&self, f: &mut Changed<'_>) {
         for (index, store) in self.stores.iter().enumerate() {
             store.for_each_dirty(|key, value| f(index, key, value));

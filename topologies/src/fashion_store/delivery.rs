@@ -7,7 +7,7 @@ use streams::{Context, ProcessError, Processor, PunctuationType, Record, Schedul
 
 use crate::saga::{Due, DueKind, Timers};
 
-/// Decides a request: the delivery from now on. One that comes again changes nothing and is answered as before.
+/// Decides a request: the delivery from now on. One that comes again changes nothing.
 ///
 /// A CANCEL that overtakes its START, or comes when the delivery is forgotten, leaves a delivery that never started; a
 /// START after it starts nothing.
@@ -45,7 +45,8 @@ pub fn request(known: Option<Delivery>, request: &DeliveryRequest, now: Timestam
 }
 
 /// The event that tells where a delivery stands.
-fn event(delivery: &Delivery, now: Timestamp) -> DeliveryEvent {
+#[must_use]
+pub fn event(delivery: &Delivery, now: Timestamp) -> DeliveryEvent {
     let Delivery { order_id, customer_id, product_id, size, .. } = delivery.clone();
     let qty = delivery.qty;
     let event = if delivery.phase == DeliveryPhase::Cancelled {
@@ -86,11 +87,13 @@ impl Processor for DeliveryManagement {
         };
         let old = self.deliveries.get(cx, id)?;
         let new = request(old.clone(), ask, cx.now()).map_err(ProcessError::rejected)?;
-        if old.as_ref() != Some(&new) {
-            self.deliveries.put(cx, id, &new)?;
-            let (was, is) = (old.as_ref().and_then(|d| self.due(d)), self.due(&new));
-            self.timers.follow(cx, DueKind::Forget, id, was, is)?;
+        if old.as_ref() == Some(&new) {
+            // A repeat. The event is public and was told: it is not told twice.
+            return Ok(());
         }
+        self.deliveries.put(cx, id, &new)?;
+        let (was, is) = (old.as_ref().and_then(|d| self.due(d)), self.due(&new));
+        self.timers.follow(cx, DueKind::Forget, id, was, is)?;
         let (at, now) = (cx.timestamp(), cx.now());
         cx.forward(Record::new(Some(id), Some(&event(&new, now)), at))
     }

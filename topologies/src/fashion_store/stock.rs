@@ -144,7 +144,8 @@ pub fn sold(product: &Product, reservation: &Reservation, now: Timestamp) -> Opt
 }
 
 /// The answer that a reservation is to a request.
-fn answer(reservation: &Reservation, request: &StockRequest, now: Timestamp) -> StockResult {
+#[must_use]
+pub fn answer(reservation: &Reservation, request: &StockRequest, now: Timestamp) -> StockResult {
     let outcome = match (reservation.phase, request.kind) {
         // A release has nothing left to do when nothing was taken: it is carried out.
         (_, StockRequestKind::Release) | (ReservationPhase::Released, _) => StockOutcome::Released,

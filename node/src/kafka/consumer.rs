@@ -37,6 +37,10 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two tries to seek.
 const SEEK_RETRY: Duration = Duration::from_millis(2);
 
+/// Why a worker ends when a second process bears its name: going on would only throw the other one out in turn.
+pub(super) const SAME_INSTANCE: &str = "another process has joined the group with our instance id: every instance \
+                                        needs a name of its own (node.instance_id)";
+
 /// What the group did.
 enum Event {
     Assign(Vec<(String, i32)>),
@@ -61,13 +65,14 @@ impl MemberContext {
     }
 }
 
-/// One line of librdkafka's log as one of ours.
+/// One line of librdkafka's log as one of ours. What it calls an error is one of many tries; what came of them the worker
+/// says itself.
 pub(super) fn log_line(client: &str, level: RDKafkaLogLevel, facility: &str, line: &str) {
     match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::warn!(client, facility, "{line}");
         }
-        RDKafkaLogLevel::Warning => tracing::info!(client, facility, "{line}"),
+        RDKafkaLogLevel::Error => tracing::info!(client, facility, "{line}"),
         _ => tracing::debug!(client, facility, "{line}"),
     }
 }
@@ -201,6 +206,7 @@ impl GroupConsumer {
     fn apply(&mut self, event: Event, polled: &mut Polled) -> Result<(), Error> {
         match event {
             Event::Assign(partitions) => {
+                tracing::debug!(client = self.consumer.context().name, partitions = partitions.len(), "assigned");
                 let assigned = self.assign(&partitions)?;
                 polled.rebalance.push(Rebalance::Assigned(assigned));
             }
@@ -378,11 +384,6 @@ impl GroupConsumer {
             _ => Err(Error::Abort("not a member of the group at the moment".to_owned())),
         }
     }
-
-    /// The client, for questions to the cluster.
-    pub(super) fn client(&self) -> &Arc<BaseConsumer<MemberContext>> {
-        &self.consumer
-    }
 }
 
 impl Drop for GroupConsumer {
@@ -419,11 +420,7 @@ pub(super) fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicP
 fn client_error(e: &KafkaError) -> Result<(), Error> {
     use RDKafkaErrorCode as Code;
     match e {
-        KafkaError::MessageConsumptionFatal(Code::FencedInstanceId) => Err(Error::Fatal(
-            "another process has joined the group with our instance id: every instance needs a name of its own \
-             (node.instance_id)"
-                .to_owned(),
-        )),
+        KafkaError::MessageConsumptionFatal(Code::FencedInstanceId) => Err(Error::Fatal(SAME_INSTANCE.to_owned())),
         KafkaError::MessageConsumptionFatal(code) => Err(Error::Fatal(format!("the consumer ended: {code}"))),
         KafkaError::MessageConsumption(code @ (Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed)) => {
             Err(Error::Fatal(format!("{code}; grant READ on the group and its topics")))

@@ -257,6 +257,7 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
         self.consumer()?.poll(timeout, polled)?;
+        self.replayer.stop_if_idle();
         if polled.rebalance.iter().any(|r| matches!(r, Rebalance::Assigned(_))) {
             self.replayer.stop();
             self.blocked_since = None;

@@ -21,7 +21,7 @@ use streams::log::{Error, Outgoing};
 use streams::{Offset, TopicIndex, TopicPartition};
 
 use super::Topics;
-use super::consumer::log_line;
+use super::consumer::{SAME_INSTANCE, log_line};
 use super::native::{self, GroupMetadata, Produce, TopicHandle, TransactionError};
 
 /// One turn of the polling thread.
@@ -341,7 +341,9 @@ fn is_forbidden(code: RDKafkaErrorCode) -> bool {
 
 /// Sorts a failed transaction call by what the worker must do.
 fn classify(e: &TransactionError) -> Error {
-    if is_forbidden(e.code) {
+    if e.code == RDKafkaErrorCode::FencedInstanceId {
+        Error::Fatal(SAME_INSTANCE.to_owned())
+    } else if is_forbidden(e.code) {
         Error::Fatal(e.to_string())
     } else if e.fatal {
         fatal(e.code, &e.text)
@@ -378,6 +380,7 @@ mod tests {
         assert!(matches!(classify(&error(Code::OperationTimedOut, false, false)), Error::Unknown(_)));
         assert!(matches!(classify(&error(Code::State, true, false)), Error::Unknown(_)));
         assert!(matches!(classify(&error(Code::TransactionalIdAuthorizationFailed, true, false)), Error::Fatal(_)));
+        assert!(matches!(classify(&error(Code::FencedInstanceId, false, true)), Error::Fatal(_)));
         assert!(matches!(classify_init(&error(Code::Fenced, true, false)), Error::Unknown(_)));
     }
 

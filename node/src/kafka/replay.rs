@@ -18,6 +18,8 @@ use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
 const STEP_WAIT: Duration = Duration::from_millis(50);
 /// Silence of the log after which a step fails.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// A consumer that has restored nothing for so long goes.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 /// Records taken from the queue at once.
 const BATCH_RECORDS_MAX: usize = 1_000;
 
@@ -38,6 +40,7 @@ pub(super) struct Replayer {
     // Before the consumer they belong to.
     partitions: Vec<Replaying>,
     consumer: Option<Arc<BaseConsumer<MemberContext>>>,
+    used: Instant,
     wakeup: Arc<Wakeup>,
     scratch: Scratch,
 }
@@ -50,6 +53,7 @@ impl Replayer {
             name,
             partitions: Vec::new(),
             consumer: None,
+            used: Instant::now(),
             wakeup: Arc::default(),
             scratch: Scratch::default(),
         }
@@ -58,7 +62,20 @@ impl Replayer {
     /// Ends all restoring; the consumer goes.
     pub(super) fn stop(&mut self) {
         self.partitions.clear();
-        self.consumer = None;
+        if let Some(consumer) = self.consumer.take() {
+            // Closing talks to the cluster; nobody has to wait for it.
+            let closing = std::thread::Builder::new().name(format!("{}-close", self.name));
+            if let Err(e) = closing.spawn(move || drop(consumer)) {
+                tracing::debug!(error = %e, "no thread to close a consumer on");
+            }
+        }
+    }
+
+    /// Lets the consumer go some time after the last restore: the next task to take over may follow at once.
+    pub(super) fn stop_if_idle(&mut self) {
+        if self.consumer.is_some() && self.partitions.is_empty() && self.used.elapsed() > IDLE_MAX {
+            self.stop();
+        }
     }
 
     fn consumer(&mut self) -> Result<Arc<BaseConsumer<MemberContext>>, Error> {
@@ -109,6 +126,7 @@ impl Replayer {
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error> {
+        self.used = Instant::now();
         let i = self.position(changelog, from)?;
         // A consumer that is not polled reports nothing, not even its log.
         let _ = self.consumer()?.poll(Duration::ZERO);
@@ -162,14 +180,9 @@ impl Replayer {
         Ok(Replayed { next, blocked })
     }
 
-    /// Stops reading a changelog that has been restored; with the last one the consumer goes.
+    /// Stops reading a changelog that has been restored.
     fn done(&mut self, i: usize) -> Result<(), Error> {
         let done = self.partitions.swap_remove(i);
-        if self.partitions.is_empty() {
-            drop(done);
-            self.stop();
-            return Ok(());
-        }
         let list = self.list(done.changelog, done.next)?;
         let consumer = self.consumer()?;
         consumer.incremental_unassign(&list).map_err(|e| Error::Unknown(format!("end of a restore: {e}")))

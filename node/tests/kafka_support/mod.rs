@@ -22,7 +22,7 @@ use streams::serde::{I64, Utf8};
 use streams::store::{KeyValue, KeyValueStore};
 use streams::{
     Context, Incoming, Offset, Phase, ProcessError, Processor, Record, SourceOptions, TopicPartition, Topology,
-    TopologyBuilder, View, Worker,
+    TopicIndex, TopologyBuilder, View, Worker,
 };
 
 /// Longest wait for anything a test waits for.
@@ -115,6 +115,7 @@ pub struct Scene {
     pub brokers: String,
     pub expected: BTreeMap<String, i64>,
     pub protocol: GroupProtocol,
+    pub transaction_timeout_ms: u32,
     lines: u64,
     producer: ThreadedProducer<DefaultProducerContext>,
 }
@@ -142,6 +143,7 @@ impl Scene {
             brokers: brokers.to_owned(),
             expected: BTreeMap::new(),
             protocol: GroupProtocol::Classic,
+            transaction_timeout_ms: 10_000,
             lines: 0,
             producer,
         };
@@ -156,7 +158,7 @@ impl Scene {
             brokers: self.brokers.clone(),
             group_protocol: self.protocol,
             session_timeout_ms: 6_000,
-            transaction_timeout_ms: 10_000,
+            transaction_timeout_ms: self.transaction_timeout_ms,
             replication_factor: -1,
             consumer: BTreeMap::new(),
             producer: BTreeMap::new(),
@@ -229,6 +231,21 @@ impl Scene {
         counts
     }
 
+    /// Lowers what the topic of words takes per batch, bytes.
+    pub fn limit_words(&self, bytes: u32) {
+        use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+        let admin: AdminClient<rdkafka::client::DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client");
+        let topic = format!("{}word-count-words-repartition", self.prefix);
+        let bytes = bytes.to_string();
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&topic))
+            .set("max.message.bytes", &bytes)
+            .set("retention.ms", "-1");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let changed = runtime.block_on(admin.alter_configs([&change], &AdminOptions::new())).expect("an answer");
+        assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+    }
+
     /// All committed records of a topic, in offset order within a partition.
     pub fn committed(&self, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
         committed(&self.brokers, &format!("{}{topic}", self.prefix))
@@ -259,6 +276,21 @@ impl Scene {
         }
         self.verify();
     }
+}
+
+/// True when no open transaction hides anything of the topic.
+pub fn is_stable(brokers: &str, topic: &str) -> bool {
+    let ends = |isolation: &str| -> Vec<i64> {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("isolation.level", isolation)
+            .create()
+            .expect("a client");
+        let metadata = client.fetch_metadata(Some(topic), PATIENCE).expect("metadata");
+        let partitions = metadata.topics()[0].partitions().iter().map(|p| p.id());
+        partitions.map(|p| client.fetch_watermarks(topic, p, PATIENCE).expect("ends").1).collect()
+    };
+    ends("read_committed") == ends("read_uncommitted")
 }
 
 pub fn committed(brokers: &str, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
@@ -308,7 +340,9 @@ pub struct Passed {
     pub restored: AtomicU64,
     pub commits: AtomicU64,
     pub resets: AtomicU64,
-    /// Changelog records sent in transactions that were not committed: what a restart may have to restore at most.
+    /// Changelog records of the open transaction, and of the largest so far: what a kill may leave to be restored.
+    pub changelog: AtomicU64,
+    pub changelog_max: AtomicU64,
     pub polled: AtomicU64,
     pub refused: AtomicU64,
     pub commit_nanos: AtomicU64,
@@ -318,6 +352,9 @@ pub struct Passed {
 pub struct Counting {
     pub inner: KafkaLog,
     pub passed: Arc<Passed>,
+    pub changelog: TopicIndex,
+    /// Called once, before the next commit.
+    pub before_commit: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Log for Counting {
@@ -333,14 +370,22 @@ impl Log for Counting {
         Ok(())
     }
     fn begin(&mut self) -> Result<(), Error> {
+        self.passed.changelog.store(0, Ordering::Relaxed);
         self.inner.begin()
     }
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
+        if record.topic == self.changelog {
+            let sent = self.passed.changelog.fetch_add(1, Ordering::Relaxed) + 1;
+            self.passed.changelog_max.fetch_max(sent, Ordering::Relaxed);
+        }
         let sent = self.inner.send(record);
         self.passed.refused.fetch_add(u64::from(matches!(sent, Err(Error::Refused { .. }))), Ordering::Relaxed);
         sent
     }
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitAck, Error> {
+        if let Some(wait) = self.before_commit.take() {
+            wait();
+        }
         let began = Instant::now();
         let committed = self.inner.commit(commit);
         if committed.is_ok() {
@@ -405,7 +450,8 @@ impl Killable {
         let inner = KafkaLog::connect(&scene.settings(instance), &scene.topology, 0, None).expect("connected");
         let passed = Arc::new(Passed::default());
         let view = View::open(scene.topology.clone(), backend.clone()).expect("a view");
-        let log = Counting { inner, passed: passed.clone() };
+        let changelog = scene.topology.topic("word-count-counts-changelog").expect("a changelog");
+        let log = Counting { inner, passed: passed.clone(), changelog, before_commit: None };
         Killable { worker: Worker::new(log, view.clone(), streams::Config::default()), view, passed }
     }
 
@@ -415,6 +461,18 @@ impl Killable {
         while !done(self) {
             assert!(Instant::now() < deadline, "waited in vain until {what}; tasks: {:?}", self.view.tasks());
             self.worker.turn(now_ms(), TURN)?;
+        }
+        Ok(())
+    }
+
+    /// Turns, with new lines all the time, until the worker stops.
+    pub fn run_while_producing(&mut self, scene: &mut Scene) -> Result<(), streams::Error> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            scene.produce(5);
+            for _ in 0..5 {
+                self.worker.turn(now_ms(), TURN)?;
+            }
         }
         Ok(())
     }
@@ -438,6 +496,7 @@ impl Killable {
 pub struct Instance {
     stop: Arc<AtomicBool>,
     kill: Arc<AtomicBool>,
+    die: Arc<AtomicBool>,
     pub passed: Arc<Passed>,
     pub view: Arc<View>,
     thread: JoinHandle<Result<(), streams::Error>>,
@@ -448,6 +507,13 @@ impl Instance {
         let (stop, kill) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (stopping, killing) = (stop.clone(), kill.clone());
         let mut killable = Killable::new(scene, name, backend);
+        let die = Arc::new(AtomicBool::new(false));
+        let dying = die.clone();
+        let sent = killable.passed.clone();
+        killable.worker.on_crash_point(Box::new(move |point| {
+            let open = point == "commit.before-log" && sent.changelog.load(Ordering::Relaxed) > 0;
+            open && dying.load(Ordering::SeqCst)
+        }));
         let (passed, view) = (killable.passed.clone(), killable.view.clone());
         let thread = std::thread::spawn(move || {
             while !stopping.load(Ordering::SeqCst) {
@@ -458,7 +524,7 @@ impl Instance {
             }
             killable.worker.close(now_ms())
         });
-        Instance { stop, kill, passed, view, thread }
+        Instance { stop, kill, die, passed, view, thread }
     }
 
     pub fn running(&self) -> usize {
@@ -469,6 +535,17 @@ impl Instance {
     pub fn stop(self) {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("no panic").expect("a clean stop");
+    }
+
+    /// Has new lines until the worker has sent changelog records it has not committed, and kills it right there. When.
+    pub fn die_in_a_transaction(self, scene: &mut Scene) -> Instant {
+        self.die.store(true, Ordering::SeqCst);
+        while !self.thread.is_finished() {
+            scene.produce(20);
+        }
+        let ended = self.thread.join().expect("no panic");
+        assert!(matches!(ended, Err(streams::Error::Crashed("commit.before-log"))), "{ended:?}");
+        Instant::now()
     }
 
     /// Ends without commit, abort or leaving; with what the worker ended on its own, if it did.

@@ -23,6 +23,10 @@ export function arrange(parent, wanted) {
 /** Says something for a while, to eyes and to screen readers. */
 export function toast(text, kind = "info") {
   const note = h("p", { class: `toast ${kind}` }, text);
-  document.getElementById("toasts").append(note);
+  const toasts = document.getElementById("toasts");
+  // While a dialog is open everything outside it is dimmed and silent.
+  const home = document.querySelector("dialog[open]") ?? document.body;
+  if (toasts.parentElement !== home) home.append(toasts);
+  toasts.append(note);
   setTimeout(() => note.remove(), 6000);
 }

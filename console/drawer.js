@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { h, toast } from "./dom.js";
 import { duration, exactTime, groupOf, money, reasonName, stateName, time } from "./format.js";
 import { track } from "./saga.js";
+import { productName } from "./side.js";
 
 const STAGES = {
   ORDER: "by the order command",
@@ -16,11 +17,9 @@ const STAGES = {
 
 const dialog = document.getElementById("drawer");
 let shown = null;
-let opener = null;
 
 /** Opens the drawer on an order. */
 export function open(order) {
-  opener = document.activeElement;
   shown = order.id;
   render(order);
   if (!dialog.open) dialog.showModal();
@@ -33,9 +32,11 @@ export function update(order) {
 }
 
 dialog.addEventListener("close", () => {
-  shown = null;
+  document.body.append(document.getElementById("toasts"));
   history.replaceState(null, "", location.pathname + location.search);
-  opener?.focus?.();
+  // Back to the order's row, which may have been drawn anew meanwhile.
+  document.querySelector(`[data-order="${CSS.escape(shown)}"]`)?.focus();
+  shown = null;
 });
 // A click beside the drawer closes it.
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
@@ -44,7 +45,7 @@ function render(order) {
   // A redraw keeps the focus where it was, and an opened disclosure open.
   const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset.keep : null;
   const rawOpen = dialog.querySelector("details")?.open ?? false;
-  dialog.replaceChildren(h("article", {},
+  dialog.querySelector("article").replaceWith(h("article", {},
     h("header", { class: "drawer-head" },
       h("div", {},
         h("p", { class: "eyebrow" }, "Order"),
@@ -67,13 +68,14 @@ function render(order) {
 function facts(order) {
   const fact = (name, value) => [h("dt", {}, name), h("dd", {}, value)];
   const end = order.settledAt ?? order.history.at(-1)?.at;
+  const settled = order.settledAt || ["DELIVERY_STARTED", "CANCELLED"].includes(order.status);
   return h("dl", { class: "facts" },
-    fact("Product", `${order.productId}${order.size && ` · ${order.size}`}`),
+    fact("Product", `${productName(order.productId)}${order.size && ` · ${order.size}`}`),
     fact("Quantity", String(order.qty)),
     fact("Price", money(order.price)),
     fact("Customer", order.customerId || "anonymous"),
     fact("Placed", time(order.placedAt)),
-    end ? fact(order.settledAt ? "Settled after" : "So far", duration(end - order.placedAt)) : []);
+    end ? fact(settled ? "Settled after" : "So far", duration(end - order.placedAt)) : []);
 }
 
 function timeline(order) {

@@ -77,7 +77,9 @@ function keep(order) {
 
 async function reload() {
   try {
-    const [page] = await Promise.all([api.orders(ORDERS_MAX), side.refresh()]);
+    // The products first: the orders' rows show their names.
+    await side.refresh();
+    const page = await api.orders(ORDERS_MAX);
     total = page.page.totalElements;
     page._embedded.orders.forEach(keep);
     drawSoon();
@@ -107,7 +109,7 @@ function newestFirst() {
 
 function isShown(order) {
   if (filter && groupOf(order.status) !== filter) return false;
-  const text = `${order.id} ${order.productId} ${order.customerId ?? ""}`.toLowerCase();
+  const text = `${order.id} ${order.productId} ${side.productName(order.productId)} ${order.customerId ?? ""}`.toLowerCase();
   return !search || text.includes(search);
 }
 
@@ -118,10 +120,10 @@ function rowOf(order) {
   rows.set(order.id, row);
   const focused = row.contains(document.activeElement);
   row.className = groupOf(order.status);
-  const opener = h("button", { class: "link id", title: order.id, onclick: () => drawer.open(order) }, shortId(order.id));
+  const opener = h("button", { class: "link id", title: order.id, "data-order": order.id, onclick: () => drawer.open(order) }, shortId(order.id));
   row.replaceChildren(
     h("th", { scope: "row" }, opener),
-    h("td", { "data-label": "Product" }, order.productId, order.size ? h("span", { class: "muted" }, ` · ${order.size}`) : null),
+    h("td", { "data-label": "Product" }, side.productName(order.productId), order.size ? h("span", { class: "muted" }, ` · ${order.size}`) : null),
     h("td", { class: "num", "data-label": "Qty" }, count(order.qty)),
     h("td", { class: "num", "data-label": "Price" }, money(order.price)),
     h("td", { class: "state" },

@@ -43,6 +43,7 @@ export function track(order) {
     return h("li", { class: step.is, title: label },
       h("span", { class: "mark", "aria-hidden": "true" }),
       h("span", { class: "visually-hidden" }, label),
+      h("span", { class: "step", "aria-hidden": "true" }, step.name),
       h("span", { class: "took", "aria-hidden": "true" }, took));
   }));
 }

@@ -32,6 +32,9 @@ function onSubmit(form, send) {
   });
 }
 
+/** The name of a product, or its id while no such product is known. */
+export const productName = (id) => products.find((product) => product.id === id)?.name ?? id;
+
 const chosen = () => products.find((product) => product.id === placeForm.elements.productId.value);
 
 function total() {

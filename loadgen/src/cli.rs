@@ -56,7 +56,7 @@ pub struct App {
 #[derive(Debug, Args)]
 pub struct Kafka {
     /// Kafka brokers, host:port,…
-    #[arg(long, value_name = "BROKERS", env = "ORDERFLOW_BROKERS")]
+    #[arg(long, value_name = "BROKERS")]
     pub kafka: Option<String>,
     /// A setting of librdkafka, e.g. security.protocol=ssl; may be given often
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]

@@ -58,13 +58,13 @@ mod tests {
 
     #[test]
     fn a_rate_spaces_evenly_whatever_the_file_says() {
-        assert_eq!(times(Pace::Rate(500.0), &[0, 0, 90_000]), [Some(0 * MS), Some(2 * MS), Some(4 * MS)]);
+        assert_eq!(times(Pace::Rate(500.0), &[0, 0, 90_000]), [Some(Duration::ZERO), Some(2 * MS), Some(4 * MS)]);
     }
 
     #[test]
     fn a_speed_divides_the_files_own_gaps() {
         let at_ms = [5_000, 5_010, 6_000, 4_000];
-        let expected = [Some(0 * MS), Some(MS), Some(100 * MS), Some(0 * MS)];
+        let expected = [Some(Duration::ZERO), Some(MS), Some(100 * MS), Some(Duration::ZERO)];
         assert_eq!(times(Pace::Speed(10.0), &at_ms), expected);
         assert_eq!(times(Pace::Flat, &at_ms), [None; 4]);
     }

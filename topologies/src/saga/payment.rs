@@ -144,10 +144,10 @@ pub fn answer(
     }
 }
 
-/// Makes a deferred request again. A charge whose key the provider may have forgotten is not made again; the saga's
-/// deadline voids it.
+/// Makes a deferred request again; one that still waits for its answer is not. A charge whose key the provider may have
+/// forgotten is not made again either; the saga's deadline voids it.
 pub fn again(payment: &mut Payment, now: Timestamp, retry: &Retry) -> Option<PaymentRequest> {
-    let kind = open_request(payment.phase)?;
+    let kind = open_request(payment.phase).filter(|_| payment.deferred)?;
     payment.retry_at = None;
     let age_ms = now.saturating_sub(payment.charged_at.unwrap_or(now));
     if kind == PaymentRequestKind::Charge && age_ms >= retry.key_lifetime_ms {

@@ -232,8 +232,10 @@ fn what_left_memory_is_read_from_the_store_the_same() {
     assert!(held > 0 && held <= 600, "{held}");
     for from in [0, 50, 98, 99] {
         let (records, next) = broker.read("t", 0, Offset(from), 7).expect("readable");
-        let keys: Vec<i64> =
-            records.iter().map(|r| String::from_utf8_lossy(r.key().unwrap_or_default()).parse().expect("a number")).collect();
+        let keys: Vec<i64> = records
+            .iter()
+            .map(|r| String::from_utf8_lossy(r.key().unwrap_or_default()).parse().expect("a number"))
+            .collect();
         assert_eq!(keys, (from..(from + 7).min(100)).collect::<Vec<_>>());
         assert_eq!(next, Offset((from + 7).min(100)));
     }
@@ -245,9 +247,19 @@ fn retention_by_time_and_size_goes_from_the_front_and_spares_what_is_unread() {
     let retained = |time_ms, bytes, keep_unread| NewTopic {
         retention: Retention { time_ms, bytes },
         keep_unread,
-        ..NewTopic::new(if keep_unread { "kept" } else if bytes.is_some() { "sized" } else { "timed" }, 1)
+        ..NewTopic::new(
+            if keep_unread {
+                "kept"
+            } else if bytes.is_some() {
+                "sized"
+            } else {
+                "timed"
+            },
+            1,
+        )
     };
-    let topics = [retained(Some(100), None, false), retained(None, Some(10 * 48), false), retained(Some(0), None, true)];
+    let topics =
+        [retained(Some(100), None, false), retained(None, Some(10 * 48), false), retained(Some(0), None, true)];
     let broker = open(&backend, &topics);
     let runtime = runtime();
     runtime.block_on(async {
@@ -263,7 +275,8 @@ fn retention_by_time_and_size_goes_from_the_front_and_spares_what_is_unread() {
     };
     assert_eq!(broker.enforce_retention(300).expect("passes"), 40);
     assert_eq!(starts(&broker), [20, 20, 0], "older than 100 ms; above ten records of 48 bytes; unread");
-    let position = |offset| GroupPosition { group: "reader", topic: "kept", partition: 0, offset: Offset(offset), metadata: "" };
+    let position =
+        |offset| GroupPosition { group: "reader", topic: "kept", partition: 0, offset: Offset(offset), metadata: "" };
     runtime.block_on(broker.commit_positions(&[position(12)])).expect("committed");
     broker.enforce_retention(300).expect("passes");
     assert_eq!(starts(&broker), [20, 20, 12]);
@@ -390,7 +403,8 @@ fn ends_are_found_again_and_a_start_writes_nothing() {
         let keys: Vec<String> = (0..500).map(|n| n.to_string()).collect();
         futures_util::future::join_all(keys.iter().map(|key| append(&broker, "t", key, 1))).await;
     });
-    let ends = |b: &LocalBroker| b.describe_topic("t").expect("known").partitions.iter().map(|p| p.end.0).collect::<Vec<_>>();
+    let ends =
+        |b: &LocalBroker| b.describe_topic("t").expect("known").partitions.iter().map(|p| p.end.0).collect::<Vec<_>>();
     let before = ends(&broker);
     assert_eq!(before.iter().sum::<i64>(), 500);
     broker.close();

@@ -59,7 +59,13 @@ impl Machine {
 }
 
 /// Runs the lines with one crash; lines that were not acknowledged are appended again, as a client would.
-fn run(mut machine: Machine, worker: Option<CrashHook>, committer: Option<CrashHook>, workers: u32, context: &str) -> usize {
+fn run(
+    mut machine: Machine,
+    worker: Option<CrashHook>,
+    committer: Option<CrashHook>,
+    workers: u32,
+    context: &str,
+) -> usize {
     let runtime = runtime();
     let mut broker = machine.boot(committer);
     let mut worker_hook = worker;
@@ -80,9 +86,13 @@ fn run(mut machine: Machine, worker: Option<CrashHook>, committer: Option<CrashH
         });
         match outcome {
             Ok(running) => {
-                assert_eq!(running.counts("disk"), expected(&broker), "{context}");
-                assert_eq!(running.counts("memory"), expected(&broker), "{context}: the memory store came back");
+                let (disk, memory) = (running.counts("disk"), running.counts("memory"));
                 drop(running);
+                // An orderly stop syncs everything; an audit reads only what is synced.
+                broker.close();
+                broker = machine.boot(None);
+                assert_eq!(disk, expected(&broker), "{context}");
+                assert_eq!(memory, expected(&broker), "{context}: the memory store came back");
                 break;
             }
             Err(e) => assert!(e.contains("crashed at"), "{context}: {e}"),

@@ -94,6 +94,9 @@ fn stop_at(sync: Sync, arm: &dyn Fn(&FaultBackend), lose: bool, context: &str) -
     for n in kept..COMMITS {
         runtime.block_on(commit(&broker, n)).expect("goes on where it stopped");
     }
+    // An orderly stop syncs everything.
+    drop(broker);
+    let broker = open(&fault, sync).expect("opens");
     assert_eq!(whole_commits(&broker, context), COMMITS);
     stopped
 }

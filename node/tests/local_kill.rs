@@ -47,7 +47,8 @@ fn the_child_that_is_killed() {
     for worker in 0..2 {
         let (broker, stop) = (broker.clone(), stop.clone());
         let share = Share { worker, workers: 2, subtopologies: None };
-        let make = move || LocalLog::new(broker, word_count(), &share).map_err(|e| streams::Error::Refused(e.to_string()));
+        let make =
+            move || LocalLog::new(broker, word_count(), &share).map_err(|e| streams::Error::Refused(e.to_string()));
         let engine = streams::Config { commit_interval_ms: 5, ..Default::default() };
         WorkerThread::spawn(format!("w-{worker}"), make, view.clone(), engine, stop).expect("a thread");
     }

@@ -91,27 +91,52 @@ impl Committer {
 
     /// Steps 2 to 4. An error ends the committer.
     fn commit(&mut self, taken: Taken) -> Result<(), Error> {
+        match self.write(&taken) {
+            Ok(()) => {
+                let Taken { group, waiters } = taken;
+                self.publish(group);
+                for waiter in waiters {
+                    waiter.finish(Ok(()));
+                }
+                Ok(())
+            }
+            Err(e @ Error::DiskFull(_)) => {
+                tracing::warn!(error = %e, "commit not written; it is refused and nothing of it is kept");
+                let behind = self.shared.queue.lock().take();
+                taken.finish(&Err(e.clone()));
+                behind.finish(&Err(e));
+                Ok(())
+            }
+            Err(e) => {
+                self.shared.fail(e.clone());
+                taken.finish(&Err(e.clone()));
+                Err(e)
+            }
+        }
+    }
+
+    /// Steps 2 and 3.
+    fn write(&mut self, taken: &Taken) -> Result<(), Error> {
         self.crash_point("local.before-write")?;
         let started = Instant::now();
-        if let Err(e) = self.shared.backend.write(&taken.group.batch) {
-            return self.write_failed(taken, e);
-        }
+        let written = self.shared.backend.write(&taken.group.batch);
         let counters = &self.shared.counters;
+        if let Err(e) = written {
+            counters.write_failures.fetch_add(1, Relaxed);
+            return Err(match e.action() {
+                state::Action::Retry => Error::DiskFull(e.to_string()),
+                _ => Error::Failed(e.to_string()),
+            });
+        }
         counters.groups.fetch_add(1, Relaxed);
         counters.write_ns.fetch_add(nanos(started.elapsed()), Relaxed);
         counters.requests.fetch_add(taken.waiters.len() as u64, Relaxed);
         self.crash_point("local.after-write")?;
         match self.shared.config.sync {
-            Sync::Always => self.sync_backend()?,
-            Sync::InWrite => self.crash_point("local.after-sync")?,
-            Sync::Interval(_) => (),
+            Sync::Always => self.sync_backend(),
+            Sync::InWrite => self.crash_point("local.after-sync"),
+            Sync::Interval(_) => Ok(()),
         }
-        let Taken { group, waiters } = taken;
-        self.publish(group);
-        for waiter in waiters {
-            waiter.finish(Ok(()));
-        }
-        Ok(())
     }
 
     /// Step 4 without the answers.
@@ -175,21 +200,6 @@ impl Committer {
         self.shared.counters.syncs.fetch_add(1, Relaxed);
         self.shared.counters.sync_ns.fetch_add(nanos(started.elapsed()), Relaxed);
         self.crash_point("local.after-sync")
-    }
-
-    fn write_failed(&mut self, taken: Taken, e: state::Error) -> Result<(), Error> {
-        self.shared.counters.write_failures.fetch_add(1, Relaxed);
-        if e.action() != state::Action::Retry {
-            let failed = Error::Failed(e.to_string());
-            taken.finish(&Err(failed.clone()));
-            return Err(failed);
-        }
-        tracing::warn!(error = %e, "commit not written; it is refused and nothing of it is kept");
-        let outcome = Err(Error::DiskFull(e.to_string()));
-        let behind = self.shared.queue.lock().take();
-        taken.finish(&outcome);
-        behind.finish(&outcome);
-        Ok(())
     }
 
     fn crash_point(&mut self, point: &'static str) -> Result<(), Error> {

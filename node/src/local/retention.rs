@@ -116,8 +116,10 @@ fn expired(
         let extent = log.extent();
         (extent.start, extent.synced_end, extent.end_position)
     };
-    if topic.stored.keep_unread {
-        end = end.min(slowest_reader(shared, log).unwrap_or(start));
+    if topic.stored.keep_unread
+        && let Some(read_to) = slowest_reader(shared, log)
+    {
+        end = end.min(read_to);
     }
     if end <= start {
         return Ok(());

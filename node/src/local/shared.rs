@@ -283,7 +283,7 @@ impl Pending {
 /// Someone who waits for a group. Dropped unanswered (the committer died), it tells them so.
 pub(crate) struct Waiter {
     reply: Option<Reply>,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 enum Reply {
@@ -293,11 +293,11 @@ enum Reply {
 
 impl Waiter {
     pub(crate) fn task(reply: oneshot::Sender<Result<(), Error>>, room: OwnedSemaphorePermit) -> Self {
-        Waiter { reply: Some(Reply::Task(reply)), _room: Some(room) }
+        Waiter { reply: Some(Reply::Task(reply)), room: Some(room) }
     }
 
     pub(crate) fn thread(done: Arc<Done>) -> Self {
-        Waiter { reply: Some(Reply::Thread(done)), _room: None }
+        Waiter { reply: Some(Reply::Thread(done)), room: None }
     }
 
     pub(crate) fn finish(mut self, outcome: Result<(), Error>) {
@@ -305,6 +305,8 @@ impl Waiter {
     }
 
     fn answer(&mut self, outcome: Result<(), Error>) {
+        // Given back first: whoever is answered finds the room free.
+        self.room = None;
         match self.reply.take() {
             // The task may have given up waiting; its record is in the log all the same.
             Some(Reply::Task(reply)) => drop(reply.send(outcome)),

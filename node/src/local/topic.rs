@@ -43,7 +43,8 @@ pub struct NewTopic {
     pub retention: Retention,
     /// What retention does.
     pub cleanup: Cleanup,
-    /// For internal topics: nothing is deleted that a group with a position here, or a registered one, has not read.
+    /// Nothing is deleted that a group with a position here, or a registered one, has not read; for internal topics. A
+    /// topic nobody reads is not held back.
     pub keep_unread: bool,
 }
 

@@ -117,6 +117,34 @@ impl Drop for Broker {
     }
 }
 
+/// KIP-848, whose assignments come as changes.
+#[test]
+#[ignore = "needs Kafka: ./test kafka"]
+fn tasks_move_under_the_consumer_protocol_too() {
+    let mut scene = Scene::new("kip848", PARTITIONS);
+    scene.protocol = node::config::GroupProtocol::Consumer;
+    let (disk_a, disk_b) = (disk(), disk());
+    let a = Instance::start(&scene, "a", &disk_a);
+    wait_until("a has all tasks", || a.running() == TASKS);
+    scene.produce(300);
+    for _ in 0..2 {
+        let b = Instance::start(&scene, "b", &disk_b);
+        wait_until("both have half", || {
+            scene.produce(50);
+            a.running() == TASKS / 2 && b.running() == TASKS / 2
+        });
+        scene.produce(300);
+        scene.await_and_verify();
+        b.stop();
+        scene.produce(100);
+    }
+    let b = Instance::start(&scene, "b", &disk_b);
+    scene.await_and_verify();
+    a.stop();
+    b.stop();
+    scene.verify();
+}
+
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn more_instances_than_partitions_leave_one_idle() {

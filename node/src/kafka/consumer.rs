@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaRespErr;
@@ -44,8 +44,14 @@ pub(super) const SAME_INSTANCE: &str = "another process has joined the group wit
 /// What the group did.
 enum Event {
     Assign(Vec<(String, i32)>),
-    Revoke,
-    Lost,
+    Revoke(Vec<(String, i32)>),
+    Lost(Vec<(String, i32)>),
+}
+
+/// A change of the assignment that waits until the worker has let go of the present one (incremental protocols only).
+enum Change {
+    Add(Vec<TopicPartition>),
+    Remove(Vec<TopicPartition>),
 }
 
 /// Receives librdkafka's callbacks, on the thread that polls.
@@ -92,15 +98,20 @@ impl ConsumerContext for MemberContext {
         let names = || partitions.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
         if self.closing.load(Ordering::SeqCst) {
             // Nobody polls any more; closing waits for this answer.
-            if let Err(e) = consumer.unassign() {
+            let released = if is_incremental(consumer) {
+                consumer.incremental_unassign(partitions)
+            } else {
+                consumer.unassign()
+            };
+            if let Err(e) = released {
                 tracing::debug!(client = self.name, error = %e, "unassign while closing");
             }
             return;
         }
         let event = match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Event::Assign(names()),
-            _ if consumer.assignment_lost() => Event::Lost,
-            _ => Event::Revoke,
+            _ if consumer.assignment_lost() => Event::Lost(names()),
+            _ => Event::Revoke(names()),
         };
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
@@ -123,6 +134,10 @@ pub(super) struct GroupConsumer {
     inputs: Vec<Input>,
     /// Between handing out a revocation and its acknowledgement nothing is read.
     revoking: bool,
+    /// Under an incremental protocol: what happens once the worker has let go.
+    change: Option<Change>,
+    /// An assignment that the worker is to be told at the next poll.
+    announce: bool,
     // Kept for the consumer's life (see `PartitionQueue`).
     queues: FxHashMap<TopicPartition, Arc<PartitionQueue<MemberContext>>>,
     consumer: Arc<BaseConsumer<MemberContext>>,
@@ -149,6 +164,8 @@ impl GroupConsumer {
         Ok(GroupConsumer {
             inputs: Vec::new(),
             revoking: false,
+            change: None,
+            announce: false,
             queues: FxHashMap::default(),
             consumer: Arc::new(consumer),
             wakeup,
@@ -162,6 +179,9 @@ impl GroupConsumer {
         let deadline = Instant::now() + timeout;
         loop {
             self.wakeup.clear();
+            if std::mem::take(&mut self.announce) {
+                polled.rebalance.push(Rebalance::Assigned(self.assignment()));
+            }
             self.serve_events(polled)?;
             self.drain(polled)?;
             let any = !polled.records.is_empty() || !polled.caught_up.is_empty() || !polled.rebalance.is_empty();
@@ -204,45 +224,77 @@ impl GroupConsumer {
     }
 
     fn apply(&mut self, event: Event, polled: &mut Polled) -> Result<(), Error> {
+        let incremental = is_incremental(&self.consumer);
         match event {
             Event::Assign(partitions) => {
-                tracing::debug!(client = self.consumer.context().name, partitions = partitions.len(), "assigned");
-                let assigned = self.assign(&partitions)?;
-                polled.rebalance.push(Rebalance::Assigned(assigned));
+                let partitions = self.known(&partitions)?;
+                // The port deals in whole assignments: an addition to what the worker has begins with letting go of it.
+                if incremental && !self.inputs.is_empty() {
+                    self.change = Some(Change::Add(partitions));
+                    return self.release(Rebalance::Revoked, polled);
+                }
+                self.assign(&partitions, incremental)?;
+                polled.rebalance.push(Rebalance::Assigned(self.assignment()));
+                Ok(())
             }
-            Event::Revoke => {
-                self.revoking = true;
-                polled.rebalance.push(Rebalance::Revoked);
+            Event::Revoke(partitions) => {
+                self.change = if incremental { Some(Change::Remove(self.known(&partitions)?)) } else { None };
+                self.release(Rebalance::Revoked, polled)
             }
-            Event::Lost => {
-                self.revoking = true;
-                polled.rebalance.push(Rebalance::Lost);
+            Event::Lost(partitions) => {
+                self.change = if incremental { Some(Change::Remove(self.known(&partitions)?)) } else { None };
+                self.release(Rebalance::Lost, polled)
             }
         }
+    }
+
+    fn release(&mut self, how: Rebalance, polled: &mut Polled) -> Result<(), Error> {
+        self.revoking = true;
+        polled.rebalance.push(how);
         Ok(())
     }
 
-    /// Takes an assignment, paused: positions follow by [`GroupConsumer::seek_and_resume`].
-    fn assign(&mut self, partitions: &[(String, i32)]) -> Result<Vec<TopicPartition>, Error> {
+    fn known(&self, partitions: &[(String, i32)]) -> Result<Vec<TopicPartition>, Error> {
+        let known = |(name, partition): &(String, i32)| {
+            self.topics.partition(name, *partition).ok_or_else(|| {
+                Error::Fatal(format!("the group assigned {name}-{partition}, which nobody here asked for"))
+            })
+        };
+        partitions.iter().map(known).collect()
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        self.inputs.iter().map(|i| i.partition).collect()
+    }
+
+    fn list(&self, partitions: &[TopicPartition]) -> Result<TopicPartitionList, Error> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
-        self.inputs.clear();
-        for (name, partition) in partitions {
-            let Some(partition) = self.topics.partition(name, *partition) else {
-                return Err(Error::Fatal(format!(
-                    "the group assigned {name}-{partition}, which nobody here asked for"
-                )));
-            };
-            let queue = self.queue(partition)?;
+        for tp in partitions {
             // The offset does not matter: nothing is fetched before the partition is sought.
-            let name = self.topics.name(partition.topic);
-            list.add_partition_offset(name, native_partition(partition), NativeOffset::Offset(0))
+            list.add_partition_offset(self.topics.name(tp.topic), native_partition(*tp), NativeOffset::Offset(0))
                 .map_err(|e| Error::Unknown(e.to_string()))?;
-            self.inputs.push(Input { partition, queue, next: Offset::ZERO, flows: false, fetching: false });
         }
-        self.consumer.assign(&list).map_err(|e| Error::Unknown(format!("assign: {e}")))?;
+        Ok(list)
+    }
+
+    /// Takes partitions (all there are, or `incremental`ly more), paused: positions follow by
+    /// [`GroupConsumer::seek_and_resume`].
+    fn assign(&mut self, partitions: &[TopicPartition], incremental: bool) -> Result<(), Error> {
+        if !incremental {
+            self.inputs.clear();
+        }
+        for partition in partitions {
+            let queue = self.queue(*partition)?;
+            let next = Offset::ZERO;
+            self.inputs.push(Input { partition: *partition, queue, next, flows: false, fetching: false });
+        }
+        let list = self.list(partitions)?;
+        let assigned =
+            if incremental { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) };
+        assigned.map_err(|e| Error::Unknown(format!("assign: {e}")))?;
         self.consumer.pause(&list).map_err(|e| Error::Unknown(format!("pause: {e}")))?;
         self.revoking = false;
-        Ok(self.inputs.iter().map(|i| i.partition).collect())
+        Ok(())
     }
 
     fn queue(&mut self, partition: TopicPartition) -> Result<Arc<PartitionQueue<MemberContext>>, Error> {
@@ -329,11 +381,49 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// As [`streams::log::Log::unassign`].
+    /// As [`streams::log::Log::unassign`]. Under an incremental protocol the change that made the worker let go is made
+    /// now, and what it has from here on is told by the next poll.
     pub(super) fn unassign(&mut self) -> Result<(), Error> {
-        self.inputs.clear();
         self.revoking = false;
-        self.consumer.unassign().map_err(|e| Error::Unknown(format!("unassign: {e}")))
+        let Some(change) = self.change.take() else {
+            self.inputs.clear();
+            if is_incremental(&self.consumer) {
+                return Ok(());
+            }
+            return self.consumer.unassign().map_err(|e| Error::Unknown(format!("unassign: {e}")));
+        };
+        for input in &mut self.inputs {
+            input.flows = false;
+        }
+        match change {
+            Change::Add(partitions) => self.assign(&partitions, true)?,
+            Change::Remove(partitions) => {
+                self.inputs.retain(|i| !partitions.contains(&i.partition));
+                let list = self.list(&partitions)?;
+                self.consumer.incremental_unassign(&list).map_err(|e| Error::Unknown(format!("unassign: {e}")))?;
+            }
+        }
+        self.announce = !self.inputs.is_empty();
+        Ok(())
+    }
+
+    /// True when at least one partition's records are waited for.
+    pub(super) fn expects_records(&self) -> bool {
+        !self.revoking && self.inputs.iter().any(|i| i.flows)
+    }
+
+    /// Asks the log whether committed records wait that were not delivered. False when it does not answer: an outage is
+    /// no stall.
+    pub(super) fn is_behind(&self, timeout: Duration) -> bool {
+        for input in self.inputs.iter().filter(|i| i.flows) {
+            let (name, partition) = (self.topics.name(input.partition.topic), native_partition(input.partition));
+            match self.consumer.fetch_watermarks(name, partition, timeout) {
+                Ok((_, end)) if input.next.0 < end => return true,
+                Ok(_) => (),
+                Err(_) => return false,
+            }
+        }
+        false
     }
 
     /// Committed positions, once no transaction can change them any more (librdkafka asks with `require_stable` when it
@@ -390,10 +480,20 @@ impl Drop for GroupConsumer {
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::SeqCst);
         // A rebalance event that was handed out or still waits here will get no other answer.
-        if let Err(e) = self.consumer.unassign() {
-            tracing::debug!(error = %e, "unassign while closing");
+        let released = if is_incremental(&self.consumer) {
+            self.list(&self.assignment()).map(|list| self.consumer.incremental_unassign(&list).is_ok())
+        } else {
+            Ok(self.consumer.unassign().is_ok())
+        };
+        if !matches!(released, Ok(true)) {
+            tracing::debug!("partitions were not given up in order while closing");
         }
     }
+}
+
+/// The protocol tells changes, not whole assignments.
+fn is_incremental<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
 pub(super) fn native_partition(tp: TopicPartition) -> i32 {

@@ -16,10 +16,12 @@ mod producer;
 mod replay;
 mod settings;
 mod tail;
+mod watchdog;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use rustc_hash::FxHashMap;
@@ -38,6 +40,7 @@ use consumer::{GroupConsumer, MemberContext, native_partition};
 use peers::Peers;
 use producer::TransactionalProducer;
 use replay::Replayer;
+use watchdog::Watchdog;
 
 /// Longest wait for an answer about a topic or a partition.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +49,8 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a dead owner's open transaction may hold a takeover up before its `transactional.id` is taken over.
 const BLOCKED_MAX: Duration = Duration::from_millis(500);
+/// Longest wait for the end of one partition when a consumer is suspected to have stalled.
+const STALL_QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Tries to make the first producer; a cluster may still be starting.
 const START_TRIES: u32 = 4;
 
@@ -94,7 +99,22 @@ pub struct KafkaLog {
     producer: Option<TransactionalProducer>,
     /// `None` once closed.
     consumer: Option<GroupConsumer>,
+    watchdog: Watchdog,
+    membership: Membership,
     observer: BaseConsumer<MemberContext>,
+}
+
+/// What it takes to join the group (again).
+struct Membership {
+    config: ClientConfig,
+    subscription: Vec<String>,
+}
+
+impl Membership {
+    fn join(&self, name: &str, topics: &Arc<Topics>) -> Result<GroupConsumer, Error> {
+        let subscription: Vec<&str> = self.subscription.iter().map(String::as_str).collect();
+        GroupConsumer::subscribe(&self.config, name, &subscription, topics.clone())
+    }
 }
 
 impl KafkaLog {
@@ -126,15 +146,15 @@ impl KafkaLog {
         let mut peers = Peers::new(&group, &transactional_id);
         // Those whose session has not run out yet; the group forgets them afterwards.
         peers.learn(&observer);
-        let names: Vec<&str> = topology
+        let subscription = topology
             .subtopologies()
             .iter()
             .zip(0_u16..)
             .filter(|(_, i)| subtopologies.is_none_or(|s| s.contains(i)))
-            .flat_map(|(s, _)| s.source_topics().map(|t| topics.name(t)).collect::<Vec<_>>())
+            .flat_map(|(s, _)| s.source_topics().map(|t| topics.name(t).to_owned()).collect::<Vec<_>>())
             .collect();
-        let config = settings.group_consumer(application, worker);
-        let consumer = GroupConsumer::subscribe(&config, &transactional_id, &names, topics.clone())?;
+        let membership = Membership { config: settings.group_consumer(application, worker), subscription };
+        let consumer = membership.join(&transactional_id, &topics)?;
         let replayer = Replayer::new(
             settings.replayer(&group, &format!("{transactional_id}-restore")),
             transactional_id.clone(),
@@ -152,6 +172,8 @@ impl KafkaLog {
             replayer,
             producer: Some(producer),
             consumer: Some(consumer),
+            watchdog: Watchdog::new(Instant::now()),
+            membership,
             observer,
         })
     }
@@ -168,6 +190,25 @@ impl KafkaLog {
     fn refresh_ids(&mut self) -> Result<(), Error> {
         self.ids = ids_of(&describe(&self.observer, &self.topics)?);
         Ok(())
+    }
+
+    /// Replaces a consumer that has stalled; true when it did.
+    fn watch(&mut self, heard: bool) -> Result<bool, Error> {
+        let (Some(consumer), now) = (&self.consumer, Instant::now()) else { return Ok(false) };
+        if heard || !consumer.expects_records() {
+            self.watchdog.heard(now);
+            return Ok(false);
+        }
+        if !self.watchdog.has_stalled(now, || consumer.is_behind(STALL_QUERY_TIMEOUT)) {
+            return Ok(false);
+        }
+        tracing::warn!(worker = self.transactional_id, "the consumer has stalled with records waiting; a new one takes over");
+        if let Some(stalled) = self.consumer.take() {
+            in_background(&self.transactional_id, stalled);
+        }
+        self.consumer = Some(self.membership.join(&self.transactional_id, &self.topics)?);
+        self.watchdog.heard(now);
+        Ok(true)
     }
 
     /// Ends transactions of workers that are not in the group any more, once we have been held up for long enough.
@@ -226,6 +267,14 @@ fn check_partitions(topology: &Topology, topics: &Topics, partitions: &[u32]) ->
     Ok(())
 }
 
+/// Drops what talks to the cluster while it closes, on a thread that nobody waits for.
+fn in_background<T: Send + 'static>(name: &str, closing: T) {
+    let thread = std::thread::Builder::new().name(format!("{name}-close"));
+    if let Err(e) = thread.spawn(move || drop(closing)) {
+        tracing::debug!(error = %e, "no thread to close a client on");
+    }
+}
+
 fn start_producer(
     settings: &Settings,
     transactional_id: &str,
@@ -256,8 +305,13 @@ impl Log for KafkaLog {
     }
 
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        let before = polled.records.len() + polled.caught_up.len() + polled.rebalance.len();
         self.consumer()?.poll(timeout, polled)?;
+        let heard = polled.records.len() + polled.caught_up.len() + polled.rebalance.len() > before;
         self.replayer.stop_if_idle();
+        if self.watch(heard)? {
+            polled.rebalance.push(Rebalance::Lost);
+        }
         if polled.rebalance.iter().any(|r| matches!(r, Rebalance::Assigned(_))) {
             self.replayer.stop();
             self.blocked_since = None;

@@ -10,7 +10,7 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use streams::log::{Error, Replayed};
 use streams::{Incoming, Offset, TopicPartition};
 
-use super::Topics;
+use super::{Topics, in_background};
 use super::consumer::{MemberContext, native_partition, seek};
 use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
 
@@ -63,11 +63,7 @@ impl Replayer {
     pub(super) fn stop(&mut self) {
         self.partitions.clear();
         if let Some(consumer) = self.consumer.take() {
-            // Closing talks to the cluster; nobody has to wait for it.
-            let closing = std::thread::Builder::new().name(format!("{}-close", self.name));
-            if let Err(e) = closing.spawn(move || drop(consumer)) {
-                tracing::debug!(error = %e, "no thread to close a consumer on");
-            }
+            in_background(&self.name, consumer);
         }
     }
 

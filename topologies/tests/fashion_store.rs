@@ -298,7 +298,8 @@ fn bad_records_are_dead_letters_with_a_reason() {
     let long = "x".repeat(10_000);
     let mut foreign = good.clone();
     foreign.splice(..5, schemas::frame(987_654_321));
-    let cases: Vec<(&str, Option<&[u8]>, Option<Vec<u8>>, &str)> = vec![
+    type Case<'a> = (&'a str, Option<&'a [u8]>, Option<Vec<u8>>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         ("null key", None, Some(good.clone()), "the key is null"),
         ("null value", Some(b"o"), None, "the value is null"),
         ("wrong key", Some(b"other"), Some(good.clone()), "the key is 'other', but the value is about 'o'"),

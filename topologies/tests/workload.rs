@@ -1,6 +1,8 @@
 //! Seeded random workloads with crashes, and an auditor that recomputes everything from what was sent, from the public
 //! events and from the provider's ledger: it reads no state store to know what is right.
 
+#![expect(clippy::print_stdout, reason = "a walk says how far it went")]
+
 mod support;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -274,11 +274,11 @@ impl Saga<'_> {
                 let words = self.order.payment.reason.clone().unwrap_or_default();
                 self.give_up(CancellationReason::PaymentDeclined, &words);
             }
-            PaymentPhase::Charging if self.order.payment.deferred => {
-                if self.order.status != OrderState::PaymentDeferred {
-                    let words = self.order.payment.reason.clone().unwrap_or_default();
-                    self.enter(OrderState::PaymentDeferred, &words);
-                }
+            PaymentPhase::Charging
+                if self.order.payment.deferred && self.order.status != OrderState::PaymentDeferred =>
+            {
+                let words = self.order.payment.reason.clone().unwrap_or_default();
+                self.enter(OrderState::PaymentDeferred, &words);
             }
             _ => {}
         }

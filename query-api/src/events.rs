@@ -91,19 +91,28 @@ impl Hub {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shared reader: stops when the topic ends or no stream has listened for a while.
+    /// The shared reader: stops when the topic ends or no stream has listened for a while. The sender is dropped then, which
+    /// ends every stream; clients come back and begin anew where they were.
     async fn pump(self: Arc<Self>, mut tail: Tail) {
         const UNUSED_MAX: Duration = Duration::from_secs(30);
         loop {
-            match tokio::time::timeout(UNUSED_MAX, tail.items.recv()).await {
+            let received = tokio::time::timeout(UNUSED_MAX, tail.items.recv()).await;
+            match received {
                 Ok(Some(item)) => self.publish(item),
-                Ok(None) => break,
-                Err(_) if self.lock().sender.as_ref().is_some_and(|s| s.receiver_count() > 0) => {}
-                Err(_) => break,
+                Ok(None) => {
+                    self.lock().sender = None;
+                    return;
+                }
+                Err(_) => {
+                    // Seen and dropped under one lock, so that no one joins in between.
+                    let mut shared = self.lock();
+                    if shared.sender.as_ref().is_none_or(|sender| sender.receiver_count() == 0) {
+                        shared.sender = None;
+                        return;
+                    }
+                }
             }
         }
-        // Dropping the sender ends every stream; clients come back and begin anew where they were.
-        self.lock().sender = None;
     }
 
     fn publish(&self, item: TailItem) {

@@ -117,3 +117,64 @@ impl Drop for Open {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn commits(waiting: usize) -> Commits {
+        Commits { rounds: watch::Sender::new(0), waiting: Arc::new(Semaphore::new(waiting)) }
+    }
+
+    /// The commit lands after the registration and before the wait: at the moment where a check-then-park loses it.
+    #[tokio::test]
+    async fn a_commit_between_looking_and_waiting_is_not_lost() {
+        let commits = commits(1);
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        let mut waiter = commits.register(deadline);
+        commits.rounds.send_modify(|round| *round += 1);
+        assert_eq!(
+            waiter.again().now_or_never(),
+            Some(Ok(true)),
+            "ready at once: woken by the commit, not by the poll"
+        );
+    }
+
+    #[tokio::test]
+    async fn one_commit_wakes_all_who_wait() {
+        let commits = Arc::new(commits(100));
+        let deadline = Instant::now() + Duration::from_secs(3_600);
+        let waiters: Vec<_> = (0..100).map(|_| commits.register(deadline)).collect();
+        let woken: Vec<_> =
+            waiters.into_iter().map(|mut waiter| tokio::spawn(async move { waiter.again().await })).collect();
+        commits.rounds.send_modify(|round| *round += 1);
+        for waiter in woken {
+            assert_eq!(waiter.await.unwrap(), Ok(true));
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_is_bounded_and_looking_once_is_not_waiting() {
+        let commits = commits(1);
+        let later = Instant::now() + Duration::from_secs(3_600);
+        let (mut first, mut second) = (commits.register(later), commits.register(later));
+        commits.rounds.send_modify(|round| *round += 1);
+        assert_eq!(first.again().now_or_never(), Some(Ok(true)));
+        assert!(matches!(second.again().now_or_never(), Some(Err(ApiError::Unavailable { .. }))));
+        drop(first);
+        let mut third = commits.register(Instant::now());
+        assert_eq!(third.again().await, Ok(false), "its time is over");
+    }
+
+    #[test]
+    fn what_is_open_is_counted_up_to_its_limit() {
+        let count = Arc::default();
+        let first = Open::enter(&count, 1);
+        assert!(first.is_some());
+        assert!(Open::enter(&count, 1).is_none());
+        drop(first);
+        assert!(Open::enter(&count, 1).is_some());
+    }
+}

@@ -280,19 +280,40 @@ async fn any_instance_answers_for_any_key() {
 }
 
 #[tokio::test]
-async fn two_instances_that_disagree_do_not_pass_a_request_to_and_fro() {
+async fn a_request_is_passed_on_once_and_a_dead_owner_is_a_503() {
     let (a, b) = two_instances().await;
     let task = TaskId { subtopology: 0, partition: partition_for_key(b"o1", PARTITIONS) };
-    let listener = |c: &Client| c.fake.owner_of(task);
-    // Whichever has it now, send it back as well.
-    let url = if let Owner::At(url) = listener(&a) { url } else { return swap(&b, &a, task).await };
-    drop(url);
-    swap(&a, &b, task).await;
+    let (asked, other) = if a.fake.owner_of(task) == Owner::Here { (b, a) } else { (a, b) };
+    // Each takes the other for the owner.
+    other.fake.set_owner(task, asked.fake.owner_of(task));
+    assert_eq!(asked.get("/orders/o1").await.expect(503).header("retry-after"), "1");
+    // No one listens there.
+    asked.fake.set_owner(task, Owner::At("http://127.0.0.1:1".into()));
+    asked.get("/orders/o1").await.expect(503);
+    asked.get("/orders/o1?wait=0.01").await.expect(504);
+    asked.get("/orders").await.expect(503);
+    // The command is safe all the same.
+    let body = r#"{"id":"o1","productId":"p1","qty":1,"price":100}"#;
+    asked.call(Method::POST, "/orders", &[("prefer", "respond-async")], body).await.expect(202);
+    other.fake.set_owner(task, Owner::Here);
+    other.get("/orders/o1?wait=5&until=settled").await.expect(200);
 }
 
-/// `asks` takes `other` for the owner, which takes `asks` for it.
-async fn swap(asks: &Client, other: &Client, task: TaskId) {
-    other.fake.set_owner(task, Owner::At("http://127.0.0.1:1".into()));
-    let refused = asks.get("/orders/o1").await.expect(503);
-    assert_eq!(refused.header("retry-after"), "1");
+#[tokio::test]
+async fn a_slow_stream_is_told_that_it_lags_and_comes_back_where_it_was() {
+    let client = shop(0).await;
+    let request = Request::builder().uri("/orders/events").body(Body::empty()).unwrap();
+    let response = client.router.clone().oneshot(request).await.unwrap();
+    // More events than are kept for one stream, while no one reads it: an order without product has two.
+    for i in 0..query_api::limits::EVENT_BUFFER {
+        let body = format!(r#"{{"id":"s{i}","productId":"none","qty":1,"price":1}}"#);
+        client.call(Method::POST, "/orders", &[("prefer", "respond-async")], &body).await.expect(202);
+    }
+    client.get(&format!("/orders/s{}?wait=30&until=settled", query_api::limits::EVENT_BUFFER - 1)).await.expect(200);
+    let text = tokio::time::timeout(Duration::from_secs(30), axum::body::to_bytes(response.into_body(), 1 << 20));
+    let text = String::from_utf8(text.await.expect("the stream is closed").unwrap().into()).unwrap();
+    assert!(text.contains("event: lagged"), "{text}");
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("the hello has an id");
+    let again = events(&client, "/orders/events", Some(id), 3).await;
+    assert_eq!(again[1].2["status"], "ORDERED");
 }

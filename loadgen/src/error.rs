@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-/// Everything that ends a run early.
+/// Everything that ends a run early. Causes from below are in `source`: print the whole chain.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The command line makes no sense.
     #[error("{0}")]
     Usage(String),
     /// A file cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file is not a traffic file.
-    #[error("{path}: not a traffic file of loadgen: {reason}")]
+    #[error("{}: not a traffic file of loadgen: {reason}", path.display())]
     Traffic {
         /// Which file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum Error {
         limit: Duration,
     },
     /// Kafka's client library refused.
-    #[error("kafka: {0}")]
+    #[error("kafka")]
     Kafka(#[from] rdkafka::error::KafkaError),
 }
 

@@ -34,3 +34,7 @@ pub const DIFFERENCES_SHOWN: usize = 40;
 
 /// Differences kept at all; beyond that only their number is.
 pub const DIFFERENCES_MAX: usize = 10_000;
+
+/// Longest wait for a first outcome after the last command: when none has come by then, every saga had ended before (the
+/// file was replayed a second time), and waiting on would be in vain.
+pub const FIRST_OUTCOME_MAX: Duration = Duration::from_secs(3);

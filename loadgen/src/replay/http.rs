@@ -84,14 +84,10 @@ pub async fn replay(
         lane.await.map_err(|e| Error::unreachable(shared.http.target.url(), e))?;
     }
     driver.join().map_err(|_| Error::Usage("the replay's clock stopped: a bug of loadgen".to_owned()))??;
-    let mut open = 0;
-    if let Some(outcomes) = &outcomes {
-        let deadline = Instant::now() + settle;
-        while outcomes.open() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        open = outcomes.open() as u64;
-    }
+    let open = match &outcomes {
+        Some(outcomes) => outcomes.wait(settle).await as u64,
+        None => 0,
+    };
     let mut report = shared.stats.report();
     report.target = shared.http.target.url();
     report.outcomes_open = open;

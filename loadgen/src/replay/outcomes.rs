@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Stats;
+use crate::limits::FIRST_OUTCOME_MAX;
+
+/// Pause between two looks at what is left.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sagas under way. Shared by whoever sends and whoever listens.
 pub struct Outcomes {
@@ -46,11 +50,26 @@ impl Outcomes {
         self.begun().len()
     }
 
+    /// When to stop waiting for what is under way, `waited` after the last command.
+    pub fn is_over(&self, waited: Duration, limit: Duration) -> bool {
+        let none_yet = self.stats.counts().2 == 0;
+        self.open() == 0 || waited >= limit || (none_yet && waited >= FIRST_OUTCOME_MAX)
+    }
+
     /// Waits until none is under way, or until `limit`; how many were left.
     pub fn wait_blocking(&self, limit: Duration) -> usize {
-        let deadline = Instant::now() + limit;
-        while self.open() > 0 && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
+        let begun = Instant::now();
+        while !self.is_over(begun.elapsed(), limit) {
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.open()
+    }
+
+    /// The same on tokio.
+    pub async fn wait(&self, limit: Duration) -> usize {
+        let begun = Instant::now();
+        while !self.is_over(begun.elapsed(), limit) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         self.open()
     }

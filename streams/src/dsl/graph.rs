@@ -1,12 +1,13 @@
 //! What every DSL handle shares: the topology being built, and the names it gives.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::error::ProcessError;
 use crate::processor::{Context, Processor};
 use crate::record::Record;
-use crate::topology::{BuildError, In, Out, StoreIndex, Topology, TopologyBuilder};
+use crate::topology::{BuildError, In, NodeId, Out, StoreIndex, Topology, TopologyBuilder};
 
 /// The topology under construction, shared by all handles of one [`crate::dsl::StreamsBuilder`].
 #[derive(Clone)]
@@ -17,12 +18,14 @@ struct Inner {
     /// Next number of a generated name, as Kafka Streams' `InternalStreamsBuilder.newProcessorName`.
     next: u32,
     problems: Vec<BuildError>,
+    /// Operators with windows: how far stream time must be past a window's end for it to be final, milliseconds.
+    window_close: BTreeMap<NodeId, i64>,
 }
 
 impl Graph {
     pub(crate) fn new(application_id: &str) -> Self {
         let topology = TopologyBuilder::new(application_id);
-        Graph(Rc::new(RefCell::new(Inner { topology, next: 0, problems: Vec::new() })))
+        Graph(Rc::new(RefCell::new(Inner { topology, next: 0, problems: Vec::new(), window_close: BTreeMap::new() })))
     }
 
     /// Works on the builder below.
@@ -41,6 +44,25 @@ impl Graph {
     /// Notes a mistake of the author; `build` reports the first.
     pub(crate) fn problem(&self, problem: BuildError) {
         self.0.borrow_mut().problems.push(problem);
+    }
+
+    /// Notes that an operator's windows are final this long after their end.
+    pub(crate) fn set_window_close(&self, node: NodeId, after_end_ms: i64) {
+        self.0.borrow_mut().window_close.insert(node, after_end_ms);
+    }
+
+    /// When the windows of an operator's output are final: what is noted for the nearest operators above it, the longest
+    /// of them (Kafka Streams: `GraphGraceSearchUtil`). `None` if there is a way up without windows.
+    pub(crate) fn window_close(&self, node: NodeId) -> Option<i64> {
+        let inner = self.0.borrow();
+        fn search(inner: &Inner, node: NodeId) -> Option<i64> {
+            if let Some(after_end_ms) = inner.window_close.get(&node) {
+                return Some(*after_end_ms);
+            }
+            let above: Option<Vec<i64>> = inner.topology.parents(node).iter().map(|up| search(inner, *up)).collect();
+            above?.into_iter().max()
+        }
+        search(&inner, node)
     }
 
     /// Adds a processor below a parent, with the stores it uses.

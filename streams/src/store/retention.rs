@@ -12,22 +12,28 @@ use crate::types::{NO_TIMESTAMP, Timestamp};
 const EXPIRY_MS_MIN: u64 = 60_000;
 
 /// Retention of a store and the segments in its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     /// Entries with times at or before the store's stream time less this are not read any more.
     pub(crate) retention_ms: i64,
     /// Segment length in the keys. Short segments make reads over all keys by time cheap, long ones reads of one key.
     pub(crate) segment_ms: u64,
+    /// What closes after this clock was not emitted yet, and is kept whatever its age.
+    pub(crate) unemitted_after: Option<Clock>,
 }
 
 impl Retention {
     /// One segment per half retention, at least a minute.
     pub(crate) fn new(retention_ms: i64) -> Self {
-        Retention { retention_ms, segment_ms: expiry_ms(retention_ms) }
+        Retention { retention_ms, segment_ms: expiry_ms(retention_ms), unemitted_after: None }
     }
 
     pub(crate) fn with_segment(self, segment_ms: i64) -> Self {
         Retention { segment_ms: stored_time(segment_ms).max(1), ..self }
+    }
+
+    pub(crate) fn keep_unemitted(self, emitted: Clock) -> Self {
+        Retention { unemitted_after: Some(emitted), ..self }
     }
 
     pub(crate) fn segments(&self) -> Segments {
@@ -36,7 +42,11 @@ impl Retention {
 
     /// The oldest time still read at a stream time.
     pub(crate) fn first_readable(&self, stream_time: Timestamp) -> Timestamp {
-        if stream_time == NO_TIMESTAMP { 0 } else { stream_time.saturating_sub(self.retention_ms).saturating_add(1).max(0) }
+        if stream_time == NO_TIMESTAMP {
+            0
+        } else {
+            stream_time.saturating_sub(self.retention_ms).saturating_add(1).max(0)
+        }
     }
 
     /// Moves the store's stream time to `time` if that is later, removes what is expired then, and answers whether an
@@ -48,7 +58,8 @@ impl Retention {
         let expired = |at: Timestamp| stored_time(at.saturating_sub(self.retention_ms)) / step * step;
         if expired(now) > expired(before) {
             let mut range = KeyRange::default();
-            expired_segments(self.segments().segment(expired(now)), &mut range);
+            let emitted = self.unemitted_after.map_or(now, |clock| task.observed(clock).min(now));
+            expired_segments(self.segments().segment(expired(emitted)), &mut range);
             task.overlay.expire(slot, range.from(), range.to());
         }
         stored_time(time) >= expired(now)

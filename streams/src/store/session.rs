@@ -260,7 +260,9 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         (from, to): (Timestamp, Timestamp),
         prefix: &[u8],
     ) -> Result<Vec<AnySession<K, V>>, QueryError> {
-        let from = from.max(self.retention.first_readable(entries.time()));
+        // What was not emitted yet is found whatever its age.
+        let readable = self.retention.first_readable(entries.time());
+        let from = if self.retention.unemitted_after.is_some() { from } else { from.max(readable) };
         if to < from {
             return Ok(Vec::new());
         }

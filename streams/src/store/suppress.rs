@@ -102,7 +102,9 @@ impl<K: 'static, V: 'static> SuppressStore<K, V> {
         let payload = crate::value::read(bytes).map_err(|e| self.corrupt(&e))?.payload;
         let mut numbers = payload.as_chunks::<8>().0.iter().map(|n| u64::from_be_bytes(*n));
         match (numbers.next(), numbers.next(), numbers.next()) {
-            (Some(records), Some(bytes), Some(earliest)) => Ok(Summary { records, bytes, earliest: key_time(earliest) }),
+            (Some(records), Some(bytes), Some(earliest)) => {
+                Ok(Summary { records, bytes, earliest: key_time(earliest) })
+            }
             _ => Err(self.corrupt(&SerdeError::new("the summary is cut short"))),
         }
     }
@@ -247,7 +249,8 @@ impl<K: 'static, V: 'static> SuppressStore<K, V> {
     /// Time, change and payload length of a held change.
     fn read(&self, bytes: &[u8]) -> Result<(Timestamp, V, usize), SerdeError> {
         let payload = crate::value::read(bytes)?.payload;
-        let (time, change) = payload.split_first_chunk::<8>().ok_or_else(|| SerdeError::new("a change is cut short"))?;
+        let (time, change) =
+            payload.split_first_chunk::<8>().ok_or_else(|| SerdeError::new("a change is cut short"))?;
         Ok((key_time(u64::from_be_bytes(*time)), self.typed.value.deserialize(change)?, payload.len()))
     }
 

@@ -12,7 +12,7 @@ use super::{StateAccess, StoreHandle, StoreOptions, StoreSpec};
 use crate::error::ProcessError;
 use crate::record::Headers;
 use crate::serde::{Serde, SerdeError};
-use crate::topology::{Clock, ShowJson, StoreIndex};
+use crate::topology::{ShowJson, StoreIndex};
 use crate::types::{Partition, Timestamp};
 use crate::view::{QueryError, View};
 
@@ -266,11 +266,6 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         self.windows_of_all(&mut entries, (from, to), b"").map_err(|e| self.typed.failed(e))
     }
 
-    /// The store's own stream time: the largest start put.
-    pub(crate) fn time(&self, cx: &mut impl StateAccess) -> Timestamp {
-        cx.task().observed(Clock::Store(self.typed.index))
-    }
-
     fn windows_of_key(
         &self,
         entries: &mut impl Entries,
@@ -325,7 +320,9 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         (from, to): (Timestamp, Timestamp),
         prefix: &[u8],
     ) -> Result<Vec<(K, Timestamp, V, Timestamp)>, QueryError> {
-        let from = from.max(self.retention.first_readable(entries.time()));
+        // What was not emitted yet is found whatever its age.
+        let readable = self.retention.first_readable(entries.time());
+        let from = if self.retention.unemitted_after.is_some() { from } else { from.max(readable) };
         if to < from {
             return Ok(Vec::new());
         }
@@ -375,17 +372,13 @@ impl View {
     }
 
     /// Place, name and retention of a store with windows.
-    pub(crate) fn windowed(
-        &self,
-        name: &str,
-        shape: &str,
-    ) -> Result<(StoreIndex, Arc<str>, Retention), QueryError> {
+    pub(crate) fn windowed(&self, name: &str, shape: &str) -> Result<(StoreIndex, Arc<str>, Retention), QueryError> {
         let Some((index, def)) = self.store(name) else {
             return Err(QueryError::Store(format!("there is no store '{name}'")));
         };
         match (def.shape == shape, def.retention_ms, def.segment_ms) {
             (true, Some(retention_ms), Some(segment_ms)) => {
-                Ok((index, def.name.clone(), Retention { retention_ms, segment_ms }))
+                Ok((index, def.name.clone(), Retention { retention_ms, segment_ms, unemitted_after: None }))
             }
             _ => Err(QueryError::Store(format!("store '{name}' is a {} store, not a {shape} store", def.shape))),
         }

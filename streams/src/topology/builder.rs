@@ -379,6 +379,11 @@ impl TopologyBuilder {
         }
     }
 
+    /// The nodes that forward to a node.
+    pub(crate) fn parents(&self, node: NodeId) -> &[NodeId] {
+        self.nodes.get(node.0 as usize).map_or(&[], |n| &n.parents)
+    }
+
     /// Gives a node another name.
     pub(crate) fn rename(&mut self, id: NodeId, name: &str) {
         self.check_name("node", name);

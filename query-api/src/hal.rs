@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::value::Value;
 use serde_json::{Map, json};
@@ -176,9 +175,4 @@ pub(crate) fn collection(base: &str, mount: &str, name: &str, page: PageRequest,
     }
     let items: Vec<Value> = part.items.into_iter().map(|item| item.item).collect();
     json!({ "_embedded": { name: items }, "_links": links, "page": numbers })
-}
-
-/// The mount of a request's path: what stands before `/<name>`.
-pub(crate) fn mount_of<'a>(uri: &'a Uri, name: &str) -> &'a str {
-    uri.path().rfind(&format!("/{name}")).and_then(|at| uri.path().get(..at)).unwrap_or_default()
 }

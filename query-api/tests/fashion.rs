@@ -45,6 +45,9 @@ async fn the_seeds_order_is_paid_delivered_and_taken_back() {
     let cancelled = client.delete(&format!("/fashion-store/orders/{id}")).await.expect(200).json();
     let href = format!("http://shop.example:8088/fashion-store/orders/{id}");
     assert_eq!(cancelled["_links"]["self"]["href"], href, "links stay under the mount that was used");
+    client.order("orders").await.expect(201);
+    let link = &client.get("/orders/orders").await.expect(200).json()["_links"]["self"]["href"];
+    assert_eq!(link, "http://shop.example:8088/orders/orders", "whatever the id is");
     let settled = client.get(&format!("/orders/{id}?wait=5&until=settled")).await.expect(200).json();
     assert_eq!((&settled["status"], &settled["reason"]), (&json!("CANCELLED"), &json!("CUSTOMER")));
     assert_eq!(client.get(&format!("/payments/{id}")).await.expect(200).json()["status"], "REFUNDED");

@@ -15,9 +15,9 @@ use schemas::state::{Command, CommandOutcome, Verdict, ledger_key};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::Fashion;
 use super::resources::{Until, media_type, path_id};
 use super::wire::{At, CommandLinks, CommandView, OrderView, ProductView};
+use super::{Fashion, mount_of};
 use crate::body::{Fields, make_id};
 use crate::error::ApiError;
 use crate::hal::{self, Link};
@@ -110,7 +110,7 @@ pub(super) async fn place_order(
         wait,
     };
     let value = fashion.codecs.order_command.to_vec(&command);
-    let mount = hal::mount_of(&uri, "orders");
+    let mount = mount_of(&uri);
     fashion.submit(submitted, topics::ORDERS.base(), value, prefer, &headers, mount).await
 }
 
@@ -128,7 +128,7 @@ pub(super) async fn delete_order(
     }
     params.finish()?;
     path_id(&id)?;
-    let mount = hal::mount_of(&uri, "orders");
+    let mount = mount_of(&uri);
     fashion.cancel(id, CancelRequester::Customer, reason, &headers, mount).await
 }
 
@@ -145,7 +145,7 @@ pub(super) async fn cancel_order(
     let reason = fields.text("reason");
     fields.ignore(&["id", "status", "_links"]);
     fields.finish()?;
-    let mount = hal::mount_of(&uri, "cancellations");
+    let mount = mount_of(&uri);
     let location = location(mount, Of::Order, &id);
     let mut answer = fashion.cancel(id, CancelRequester::Md, reason, &headers, mount).await?;
     if answer.status() == StatusCode::OK {
@@ -179,7 +179,7 @@ pub(super) async fn register_product(
     product.command_id = make_id(None, key);
     let (id, command_id) = (product.product_id.clone(), product.command_id.clone());
     let command = ProductCommand { command: product.into() };
-    fashion.submit_product(&id, &command_id, command, &headers, hal::mount_of(&uri, "products")).await
+    fashion.submit_product(&id, &command_id, command, &headers, mount_of(&uri)).await
 }
 
 /// `POST /products/{id}/restocks`: adds pieces to the stock.
@@ -198,7 +198,7 @@ pub(super) async fn restock_product(
     let command_id = make_id(None, idempotency_key(&headers)?);
     let command = RestockProduct { command_id: command_id.clone(), product_id: id.clone(), qty };
     let command = ProductCommand { command: command.into() };
-    fashion.submit_product(&id, &command_id, command, &headers, hal::mount_of(&uri, "products")).await
+    fashion.submit_product(&id, &command_id, command, &headers, mount_of(&uri)).await
 }
 
 /// `GET /orders/{id}/commands/{command}`: what was decided about a command, for senders that did not wait, and for
@@ -210,7 +210,7 @@ pub(super) async fn order_command(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
-    fashion.outcome(Of::Order, &id, &command, &headers, params, hal::mount_of(&uri, "orders")).await
+    fashion.outcome(Of::Order, &id, &command, &headers, params, mount_of(&uri)).await
 }
 
 /// `GET /products/{id}/commands/{command}`, likewise.
@@ -221,7 +221,7 @@ pub(super) async fn product_command(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
-    fashion.outcome(Of::Product, &id, &command, &headers, params, hal::mount_of(&uri, "products")).await
+    fashion.outcome(Of::Product, &id, &command, &headers, params, mount_of(&uri)).await
 }
 
 fn location(mount: &str, of: Of, id: &str) -> HeaderValue {

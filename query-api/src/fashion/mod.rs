@@ -9,6 +9,7 @@ pub(crate) use resources::index;
 
 use std::sync::Arc;
 
+use axum::http::Uri;
 use axum::routing::{get, post};
 use schemas::Codec;
 use schemas::fashion::state::{Dashboard, Delivery, Order, Product};
@@ -21,6 +22,11 @@ use crate::{Routes, StartError};
 
 /// The application's name in URLs.
 pub(crate) const APP: &str = "fashion-store";
+
+/// Where a request found the application: under its name, or at the root.
+fn mount_of(uri: &Uri) -> &'static str {
+    if uri.path().starts_with("/fashion-store/") { "/fashion-store" } else { "" }
+}
 
 /// Names of the stores that are read.
 mod stores {

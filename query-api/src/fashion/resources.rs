@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::Fashion;
 use super::wire::{At, DashboardView, DeliveryView, OrderView, PaymentView, ProductView};
+use super::{Fashion, mount_of};
 use crate::body::check_id;
 use crate::error::ApiError;
 use crate::hal::{self, PageRequest, Part};
@@ -179,7 +179,7 @@ pub(super) async fn order(
     };
     let task = at.task_of(id.as_bytes());
     let hop = is_hop(&headers);
-    let (base, mount) = (Base::of(&headers), hal::mount_of(&uri, Orders::NAME));
+    let (base, mount) = (Base::of(&headers), mount_of(&uri));
     let mut waiter = app.commits.register(deadline);
     loop {
         let place = api.place(&app.app.name, task, hop);
@@ -246,7 +246,7 @@ async fn read_item<R: Resource>(
         Place::Here => {
             let (payload, _) = view.get(at.index, task.partition, id.as_bytes())?.ok_or_else(|| not_found(R::NAME))?;
             let base = Base::of(headers);
-            let links = At { base: &base.0, mount: hal::mount_of(uri, R::NAME) };
+            let links = At { base: &base.0, mount: mount_of(uri) };
             let body = R::show(fashion, &payload, links)?;
             Ok(json_bytes(StatusCode::OK, media_type(headers), body))
         }
@@ -287,12 +287,12 @@ pub(super) async fn collection<R: Resource>(
         return Err(ApiError::field("?page", detail));
     }
     let base = Base::of(&headers);
-    let mount = hal::mount_of(&uri, R::NAME).to_owned();
+    let mount = mount_of(&uri);
     let local = {
-        let (fashion, base, mount) = (Arc::clone(&fashion), base.clone(), mount.clone());
+        let (fashion, base) = (Arc::clone(&fashion), base.clone());
         let all = hop || !others.is_empty();
         move || {
-            let links = At { base: &base.0, mount: &mount };
+            let links = At { base: &base.0, mount };
             let show = |payload: &[u8]| {
                 let json = R::show(&fashion, payload, links)?;
                 serde_json::from_slice(&json).map_err(|e| ApiError::Internal(e.to_string()))
@@ -317,7 +317,7 @@ pub(super) async fn collection<R: Resource>(
         hal::merge(parts, page)
     };
     check_covered(part.partitions.clone(), &tasks)?;
-    let body = hal::collection(&base.0, &mount, R::NAME, page, part);
+    let body = hal::collection(&base.0, mount, R::NAME, page, part);
     let body = serde_json::to_vec(&body).map_err(|e| ApiError::Internal(e.to_string()))?;
     Ok(json_bytes(StatusCode::OK, media_type(&headers), body))
 }

@@ -130,7 +130,7 @@ fn kill_rounds(name: &str) {
     running.run().expect("runs");
     assert_eq!(running.counts("disk"), expected(&broker), "{name}");
     assert_eq!(running.counts("memory"), expected(&broker), "{name}");
-    println!("{name}: {ROUNDS} kills, {} lines answered, {behind} lines unprocessed at the kills", told.len());
+    eprintln!("{name}: {ROUNDS} kills, {} lines answered, {behind} lines unprocessed at the kills", told.len());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use streams::{Headers, Incoming, Offset, Partition, Timestamp};
 use tokio::sync::oneshot;
 
 use super::format::{self, LogId, StoredTopic};
-use super::shared::{Shared, Waiter, read, write};
+use super::shared::{PositionKey, Shared, Waiter, read, write};
 use super::subscription::{From, Subscription};
 use super::topic::{Catalog, NewTopic, PartitionLog, Quantity, Retention, Stores, Topic, Visible};
 use super::{Config, Error, Sync, committer, limits, retention};
@@ -541,10 +541,7 @@ fn check_group(group: &str) -> Result<Arc<str>, Error> {
     Ok(group.into())
 }
 
-fn load_positions(
-    backend: &dyn Backend,
-    stores: Stores,
-) -> Result<BTreeMap<(Arc<str>, LogId), Committed>, state::Error> {
+fn load_positions(backend: &dyn Backend, stores: Stores) -> Result<BTreeMap<PositionKey, Committed>, state::Error> {
     let mut positions = BTreeMap::new();
     let mut corrupt = false;
     backend.scan(stores.positions, format::POSITIONS, Range::all(), Direction::Forward, &mut |key, value| {

@@ -123,7 +123,7 @@ impl Export<'_> {
         &self,
         store: StoreId,
         partition: StatePartition,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        visit: &mut state::Visit<'_>,
     ) -> Result<(), Error> {
         Ok(self.snapshot.scan(store, partition, Range::all(), Direction::Forward, visit)?)
     }

@@ -116,7 +116,7 @@ pub(crate) fn timestamp(record: &[u8]) -> Result<Timestamp, state::Error> {
 /// Reads a stored record.
 pub(crate) fn decode(offset: i64, record: &[u8]) -> Result<Incoming, state::Error> {
     let timestamp = timestamp(record)?;
-    let (flags, key, headers, value) = parts(record).ok_or_else(corrupt)?;
+    let Parts { flags, key, headers, value } = parts(record).ok_or_else(corrupt)?;
     let headers = if headers.is_empty() { None } else { Some(decode_headers(headers).ok_or_else(corrupt)?) };
     let key = (flags & HAS_KEY != 0).then_some(key);
     let value = (flags & HAS_VALUE != 0).then_some(value);
@@ -125,12 +125,19 @@ pub(crate) fn decode(offset: i64, record: &[u8]) -> Result<Incoming, state::Erro
 
 /// Key and value presence of a stored record: what compaction must know.
 pub(crate) fn key_and_tombstone(record: &[u8]) -> Result<(Option<&[u8]>, bool), state::Error> {
-    let (flags, key, _, _) = parts(record).ok_or_else(corrupt)?;
+    let Parts { flags, key, .. } = parts(record).ok_or_else(corrupt)?;
     Ok(((flags & HAS_KEY != 0).then_some(key), flags & HAS_VALUE == 0))
 }
 
-/// Flags, key, headers and value.
-fn parts(record: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
+/// A stored record taken apart; key and value are there if the flags say so.
+struct Parts<'a> {
+    flags: u8,
+    key: &'a [u8],
+    headers: &'a [u8],
+    value: &'a [u8],
+}
+
+fn parts(record: &[u8]) -> Option<Parts<'_>> {
     let (head, rest) = record.split_at_checked(RECORD_HEAD_BYTES)?;
     if head.first() != Some(&VERSION) {
         return None;
@@ -140,7 +147,7 @@ fn parts(record: &[u8]) -> Option<(u8, &[u8], &[u8], &[u8])> {
     let headers_length = u32::from_le_bytes(first(lengths.get(4..)?)?) as usize;
     let (key, rest) = rest.split_at_checked(key_length)?;
     let (headers, value) = rest.split_at_checked(headers_length)?;
-    Some((*head.get(1)?, key, headers, value))
+    Some(Parts { flags: *head.get(1)?, key, headers, value })
 }
 
 fn decode_headers(mut bytes: &[u8]) -> Option<Headers> {
@@ -192,7 +199,7 @@ impl StoredTopic {
 
     pub(crate) fn decode(mut bytes: &[u8]) -> Result<Self, state::Error> {
         let bytes = &mut bytes;
-        let read = || {
+        let mut read = || {
             if take::<1>(bytes)? != [VERSION] {
                 return None;
             }
@@ -212,7 +219,6 @@ impl StoredTopic {
                 keep_unread: take::<1>(bytes)? != [0],
             })
         };
-        let mut read = read;
         read().ok_or_else(corrupt)
     }
 }

@@ -184,14 +184,13 @@ fn superseded(shared: &Shared, log: &Arc<PartitionLog>, now: Timestamp, found: &
     let (from, to) = (format::record_key(start), format::record_key(end));
     let range = Range::half_open(&from, &to);
     shared.backend.scan(shared.stores.records, log.id.0, range, Direction::Reverse, &mut |key, record| {
-        let look = || -> Result<Option<i64>, state::Error> {
+        let mut look = || -> Result<Option<i64>, state::Error> {
             let offset = format::record_offset(key).ok_or_else(format::corrupt)?;
             let (key, tombstone) = format::key_and_tombstone(record)?;
             let newest = key.is_some_and(|key| seen.insert(key.into()));
             let stale = tombstone && format::timestamp(record)? < now.saturating_sub(TOMBSTONES_KEPT_MS);
             Ok((offset + 1 < end && (!newest || stale)).then_some(offset))
         };
-        let mut look = look;
         match look() {
             Ok(offset) => gone.extend(offset),
             Err(e) => failed = Some(e),

@@ -23,9 +23,9 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) catalog: RwLock<Catalog>,
     /// Committed positions by group and log.
-    pub(crate) positions: RwLock<BTreeMap<(Arc<str>, LogId), Committed>>,
+    pub(crate) positions: RwLock<BTreeMap<PositionKey, Committed>>,
     /// Groups that hold back retention even before their first commit.
-    pub(crate) registered: Mutex<BTreeSet<(Arc<str>, LogId)>>,
+    pub(crate) registered: Mutex<BTreeSet<PositionKey>>,
     pub(crate) queue: Queue,
     /// Turns whenever something was committed; for threads. Async readers watch their topic.
     pub(crate) committed: Signal,
@@ -58,7 +58,7 @@ impl Shared {
         stores: Stores,
         config: Config,
         catalog: Catalog,
-        positions: BTreeMap<(Arc<str>, LogId), Committed>,
+        positions: BTreeMap<PositionKey, Committed>,
     ) -> Self {
         Shared {
             backend,
@@ -153,12 +153,15 @@ pub(crate) struct Pending {
     pub(crate) closing: bool,
 }
 
+/// A group and what it reads.
+pub(crate) type PositionKey = (Arc<str>, LogId);
+
 /// What one write commits.
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) batch: Batch,
     pub(crate) chunks: Vec<(Arc<PartitionLog>, Chunk)>,
-    pub(crate) positions: Vec<((Arc<str>, LogId), Option<Committed>)>,
+    pub(crate) positions: Vec<(PositionKey, Option<Committed>)>,
     /// New first offsets.
     pub(crate) starts: Vec<(Arc<PartitionLog>, i64)>,
 }

@@ -6,7 +6,8 @@
 # `full` is true under --full; a part that does less without it says so by `reduced "…"`.
 
 part quick 45m "~3 min" "formatting, clippy, shellcheck, and every Rust test: needs no server and no network"
-part kafka 20m "~3 min" "on real Kafka: the node's integration tests, then clients in Python and Java that share nothing with us but the protocol"
+part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly-once, fencing, takeover"
+part clients 20m "~2 min" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
 
 part_quick() {
   need_build_tools
@@ -19,15 +20,20 @@ part_quick() {
   cargo_here test --release --workspace
 }
 
-# One broker, four partitions, two sides of the proof: our own code's integration tests (files node/tests/kafka_*.rs,
-# tests marked #[ignore = "needs Kafka: ./test kafka"]), then a node with real clients in front of it.
+# Our own code's integration tests: files node/tests/kafka_*.rs, tests marked #[ignore = "needs Kafka: ./test kafka"].
 part_kafka() {
+  need_build_tools
+  start_kafka "$PORT_BASE"
+  export ORDERFLOW_TEST_BROKERS=$BROKERS
+  cargo_here test --release --workspace --test 'kafka_*' -- --ignored
+}
+
+# A node on a broker with four partitions, and real clients in front of it.
+part_clients() {
   need_jdk
   need_python
   build_programs
   start_kafka "$PORT_BASE"
-  export ORDERFLOW_TEST_BROKERS=$BROKERS
-  cargo_here test --release --workspace --test 'kafka_*' -- --ignored
   start_store_on_kafka $((PORT_BASE + 2))
   client_tests tests/clients
 }

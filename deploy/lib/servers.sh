@@ -6,11 +6,17 @@ cargo_here() { (cd "$ROOT" && do_it cargo "$@" --locked); }
 
 # The two programs, with the one profile that everything here uses; afterwards $ORDERFLOW and $LOADGEN name them.
 # The whole workspace at once: building single packages would resolve features anew and compile dependencies twice.
+# ORDERFLOW_PROGRAMS names a folder that has them already (an image's, say): nothing is built then.
 build_programs() {
-  need_build_tools
-  cargo_here build --release --workspace
+  local built=${ORDERFLOW_PROGRAMS:-}
+  if [[ -z $built ]]; then
+    need_build_tools
+    cargo_here build --release --workspace
+    built=$TARGET_DIR/release
+  fi
   # shellcheck disable=SC2034 # read by the scripts that source this file
-  ORDERFLOW=$TARGET_DIR/release/orderflow LOADGEN=$TARGET_DIR/release/loadgen
+  ORDERFLOW=$built/orderflow LOADGEN=$built/loadgen
+  [[ -x $ORDERFLOW && -x $LOADGEN ]] || die_missing "no orderflow and loadgen in ${ORDERFLOW_PROGRAMS:-$built}"
 }
 
 http_ok() { curl -sf -m 2 -o /dev/null "$1"; }

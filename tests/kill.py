@@ -18,6 +18,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -35,7 +36,8 @@ WORKER_POINTS = [
 ]
 LOCAL_POINTS = ["local.before-write", "local.after-write", "local.after-sync"]
 READY_S = 60
-POINT_S = 30
+POINT_S = 10
+TRAFFIC_S = 20
 
 
 class Node:
@@ -82,7 +84,41 @@ class Node:
         self.process.wait()
 
 
-def rounds(args, node, rng):
+class Replays(threading.Thread):
+    """One replay after another, each with ids of its own, for as long as the rounds take."""
+
+    def __init__(self, args, url, seed):
+        super().__init__(daemon=True)
+        self.args, self.url, self.process, self.failed = args, url, None, None
+        self.enough = threading.Event()
+        self.traffic = args.dir / "traffic.avro"
+        orders = str(args.rate * TRAFFIC_S)
+        subprocess.run(
+            [args.loadgen, "generate", str(self.traffic), "--seed", str(seed), "--orders", orders, "--own-rate",
+             str(args.rate)],
+            check=True, stdout=subprocess.DEVNULL,
+        )
+
+    def run(self):
+        number = 0
+        with open(self.args.dir / "replay.log", "wb") as log:
+            while not self.enough.is_set() and not self.failed:
+                command = [self.args.loadgen, "replay", str(self.traffic), "--http", self.url, "--connections", "32"]
+                command += ["--no-outcomes", "--give-up", "300s", "--quiet", f"--id-suffix=-{number}"]
+                self.process = subprocess.Popen(command, stdout=log, stderr=log)
+                status = self.process.wait()
+                if status != 0:
+                    self.failed = f"replay {number} ended with status {status}; see {log.name}"
+                number += 1
+
+    def finish(self):
+        self.enough.set()
+        self.join(timeout=600)
+        if self.failed or self.is_alive():
+            sys.exit(self.failed or "the last replay does not end")
+
+
+def rounds(args, node, replays, rng):
     """All rounds in random order; yields what each did."""
     points = WORKER_POINTS + ([] if args.brokers else LOCAL_POINTS)
     plan = ["random"] * args.rounds + [p for p in points for _ in range(args.per_point)]
@@ -106,6 +142,8 @@ def rounds(args, node, rng):
                 # Not passed often enough: no restore without lost state, say. Counted, and bounded below.
                 missed[what] = missed.get(what, 0) + 1
                 node.kill()
+        if replays.failed:
+            sys.exit(replays.failed)
         print(f"\r{number + 1}/{len(plan)} {what:<28}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     for point in points:
@@ -147,32 +185,18 @@ def main():
         [args.orderflow, "payment-sim", "--listen", f"127.0.0.1:{provider_port}", "--latency-ms", "5", "--jitter-ms", "30"],
         stdout=sim_log, stderr=sim_log,
     )
-    traffic = args.dir / "traffic.avro"
-    points = len(WORKER_POINTS) + (0 if args.brokers else len(LOCAL_POINTS))
-    orders = args.rate * int(args.rounds * 1.2 + args.per_point * points * 1.0 + 10)
-    subprocess.run(
-        [args.loadgen, "generate", str(traffic), "--seed", str(seed), "--orders", str(orders), "--own-rate", str(args.rate)],
-        check=True, stdout=subprocess.DEVNULL,
-    )
     node = Node(args, provider)
-    replay = None
+    replays = Replays(args, node.url, seed)
     try:
         node.start()
         node.wait_ready()
-        replay_log = open(args.dir / "replay.log", "wb")
-        replay = subprocess.Popen(
-            [args.loadgen, "replay", str(traffic), "--http", node.url, "--connections", "32", "--no-outcomes",
-             "--give-up", "300s", "--quiet"],
-            stdout=replay_log, stderr=replay_log,
-        )
+        replays.start()
         time.sleep(1)
         node.kill()
-        rounds(args, node, rng)
+        rounds(args, node, replays, rng)
         node.start()
         node.wait_ready()
-        status = replay.wait(timeout=600)
-        if status != 0:
-            sys.exit(f"the replay ended with status {status}; see {args.dir / 'replay.log'}")
+        replays.finish()
         audit = subprocess.run(
             [args.loadgen, "audit", "--http", node.url, "--payment-url", provider, "--settle", "120s"]
             + (["--kafka", args.brokers] if args.brokers else []),
@@ -183,7 +207,7 @@ def main():
             sys.exit(f"more than {args.restored_max} records were restored at once: a kill has cost a rebuild")
         return audit.returncode
     finally:
-        for process in (replay, node.process, sim):
+        for process in (replays.process, node.process, sim):
             if process and process.poll() is None:
                 process.kill()
                 process.wait()

@@ -88,7 +88,8 @@ fn run<L: Log>(mut worker: Worker<L>, stop: &Stop, last_turn: &AtomicI64) -> Res
 }
 
 /// Aborts the process at the point named in the environment: nothing is flushed, no destructor runs, as under `kill -9`.
-fn crash_hook() -> Option<streams::worker::CrashHook> {
+#[must_use]
+pub fn crash_hook() -> Option<streams::worker::CrashHook> {
     let setting = std::env::var(CRASH_ENV).ok()?;
     let (point, passes) = match setting.split_once(':') {
         Some((point, n)) => (point.to_owned(), n.parse().unwrap_or(0)),

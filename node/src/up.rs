@@ -11,7 +11,7 @@ use streams::View;
 use crate::apps;
 use crate::config::{Config, ConfigError, Sync};
 use crate::embedded::{Embedded, Payments};
-use crate::engine::{Stop, WorkerThread};
+use crate::engine::{Stop, WorkerThread, crash_hook};
 use crate::local::{self, LocalBroker, LocalLog, NewTopic, Retention, Share};
 use crate::metrics::Metrics;
 use crate::payment::sim::{Settings, Sim};
@@ -31,9 +31,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.node.apps.iter().map(|name| apps::app(name, &config, &registry)).collect::<anyhow::Result<Vec<_>>>()?;
     let directory = config.node.data_dir.as_path();
     std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let (broker, backend) =
-        LocalBroker::open_rocks(&directory.join("log"), config.engine.memory_budget_bytes, log_settings(&config))
-            .with_context(|| format!("cannot open the log in {}", directory.display()))?;
+    let (broker, backend) = LocalBroker::open_rocks_with_hook(
+        &directory.join("log"),
+        config.engine.memory_budget_bytes,
+        log_settings(&config),
+        crash_hook(),
+    )
+    .with_context(|| format!("cannot open the log in {}", directory.display()))?;
     let stop = Arc::new(Stop::default());
     let metrics = Arc::new(Metrics::default());
     let mut views = Vec::new();

@@ -240,8 +240,8 @@ impl<'a, K: 'static, V: 'static> Context<'a, K, V> {
             PunctuationType::WallClockTime => self.cx.now,
         };
         let interval = interval_ms.max(1);
-        let first = if start >= now { start } else { start + (now - start).div_euclid(interval) * interval };
-        let first = if first < now { first + interval } else { first };
+        // A start in the past is not made up for: the first is the next grid point after now.
+        let first = if start >= now { start } else { start + ((now - start).div_euclid(interval) + 1) * interval };
         self.cx.task.schedules.add(self.cx.node, first, interval, clock)
     }
 

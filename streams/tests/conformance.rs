@@ -14,7 +14,7 @@ mod runner;
 
 use std::collections::BTreeMap;
 
-use runner::{Mode, Scenario};
+use runner::Mode;
 
 /// Scenarios whose topology is not written yet, one id per line. It only shrinks: an id that is missing here and has no topology fails, and
 /// so does an id that is here and has one.

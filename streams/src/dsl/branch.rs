@@ -51,11 +51,7 @@ impl<K: 'static, V: 'static> Split<K, V> {
 
     /// A branch with a name.
     #[must_use]
-    pub fn branch_named(
-        self,
-        name: &str,
-        predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn branch_named(self, name: &str, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
         self.add(name, Box::new(predicate), Box::new(Some))
     }
 

@@ -73,7 +73,9 @@ mod tests {
     fn round_trip_and_refusals() {
         let serde = ChangeSerde::new(Arc::new(Utf8) as Arc<dyn Serde<String>>);
         let text = |s: &str| Some(s.to_owned());
-        for change in [(None, None), (text("a"), None), (None, text("b")), (text(""), text("bc")), (text("ab"), text(""))] {
+        for change in
+            [(None, None), (text("a"), None), (None, text("b")), (text(""), text("bc")), (text("ab"), text(""))]
+        {
             let change = Change::new(change.0, change.1);
             let mut bytes = Vec::new();
             serde.serialize(&change, &mut bytes).unwrap();

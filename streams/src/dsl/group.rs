@@ -157,9 +157,10 @@ impl<K: PartialEq + 'static, V: Clone + 'static> KGroupedTable<K, V> {
         table.send_old.enable();
         let graph = table.graph.clone();
         let name = graph.generate("KTABLE-SELECT");
-        let select = Select { selector, versioned: table.versioned, types: std::marker::PhantomData };
+        let Grouped { topic, one_record_per_update } = grouped;
+        let select =
+            Select { selector, versioned: table.versioned, one_record_per_update, types: std::marker::PhantomData };
         let selected = graph.below(table.out, &name, select, &[]);
-        let Grouped(topic) = grouped;
         let value = Arc::new(ChangeSerde::new(topic.value));
         let out = graph.edit(|b| {
             let (input, out) = b.repartition_by(&topic.name, topic.key, value, topic.partitions, None);
@@ -250,6 +251,7 @@ impl<K: 'static, V: Clone + 'static> KGroupedTable<K, V> {
 struct Select<K0, V0, K, V, F> {
     selector: F,
     versioned: bool,
+    one_record_per_update: bool,
     types: std::marker::PhantomData<fn(&K0, &V0) -> (K, V)>,
 }
 
@@ -286,7 +288,7 @@ where
         };
         // The old group first, as the aggregation subtracts before it adds.
         match (select(&change.new), select(&change.old)) {
-            (Some((group, new)), Some((old_group, old))) if group == old_group => {
+            (Some((group, new)), Some((old_group, old))) if self.one_record_per_update && group == old_group => {
                 forward(&group, Change::new(Some(new), Some(old)))
             }
             (new, old) => {

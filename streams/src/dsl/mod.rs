@@ -22,17 +22,38 @@
 mod branch;
 mod builder;
 mod change_serde;
+mod cogroup;
+mod emit;
+mod foreign_key_join;
+mod foreign_key_wire;
 mod getter;
 mod graph;
 mod group;
 mod options;
+mod session;
+mod sliding;
 mod stream;
+mod stream_join;
+mod stream_table_join;
+mod suppress;
 mod table;
+mod table_join;
 mod table_store;
+mod windowed_stream;
+mod windows;
 
 pub use branch::Split;
 pub use builder::{StreamsBuilder, Topics};
+pub use cogroup::CogroupedKStream;
+pub use foreign_key_join::TableJoined;
 pub use group::{KGroupedStream, KGroupedTable};
 pub use options::{Consumed, Grouped, Joined, Materialized, Produced, Repartitioned};
+pub use session::SessionWindowedKStream;
 pub use stream::KStream;
+pub use stream_join::{JoinWindows, StreamJoined};
+pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::{Change, KTable};
+pub use windowed_stream::{TimeWindowedKStream, WindowedBy};
+pub use windows::{
+    EmitStrategy, SessionWindowedSerde, SessionWindows, SlidingWindows, TimeWindowedSerde, TimeWindows, Windowed,
+};

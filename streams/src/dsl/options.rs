@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::serde::Serde;
-use crate::store::{KeyValue, StoreOptions};
+use crate::store::{KeyValue, StoreOptions, Versioned};
 use crate::topology::{Misplaced, ShowJson, SourceOptions};
 
 /// How topics are read.
@@ -114,28 +114,50 @@ impl<K: 'static, V: 'static> Repartitioned<K, V> {
 
 /// The repartition topic of a grouping: its name and the formats of group key and value. Used only when the grouping
 /// needs one.
-pub struct Grouped<K, V>(pub(crate) Repartitioned<K, V>);
+pub struct Grouped<K, V> {
+    pub(crate) topic: Repartitioned<K, V>,
+    pub(crate) one_record_per_update: bool,
+}
 
 impl<K: 'static, V: 'static> Grouped<K, V> {
     /// `name` becomes part of the topic's: `<application.id>-<name>-repartition`.
     pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        Grouped(Repartitioned::new(name, key, value))
+        Grouped { topic: Repartitioned::new(name, key, value), one_record_per_update: true }
     }
 
     /// A fixed number of partitions, at least 1.
     #[must_use]
     pub fn with_partitions(self, partitions: u32) -> Self {
-        Grouped(self.0.with_partitions(partitions))
+        Grouped { topic: self.topic.with_partitions(partitions), ..self }
+    }
+
+    /// Of a grouped *table*: an update that stays in its group is sent as two records, one that subtracts and one that adds,
+    /// and the result in between is seen. So did Kafka Streams before 3.5, and does with `upgrade.from` set (KIP-904).
+    #[must_use]
+    pub fn with_two_records_per_update(self) -> Self {
+        Grouped { one_record_per_update: false, ..self }
     }
 }
 
-/// The repartition topic of a join's stream side, used when its key was changed before.
-pub struct Joined<K, V>(pub(crate) Repartitioned<K, V>);
+/// Options of a stream-table join: the stream side's repartition topic, used when its key was changed before, and a grace
+/// period.
+pub struct Joined<K, V> {
+    pub(crate) topic: Repartitioned<K, V>,
+    pub(crate) grace_ms: Option<i64>,
+}
 
 impl<K: 'static, V: 'static> Joined<K, V> {
     /// `name` becomes part of the topic's: `<application.id>-<name>-repartition`.
     pub fn new(name: &str, key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        Joined(Repartitioned::new(name, key, value))
+        Joined { topic: Repartitioned::new(name, key, value), grace_ms: None }
+    }
+
+    /// Holds stream records back until the stream is this far ahead of them, milliseconds, so that the table's updates of
+    /// their time are there (KIP-923). The records wait in a store, `<name>-buffer`. The table must be versioned.
+    #[must_use]
+    pub fn with_grace_period(mut self, grace_ms: i64) -> Self {
+        self.grace_ms = Some(grace_ms.max(0));
+        self
     }
 }
 
@@ -202,6 +224,10 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
         let show: ShowJson = Arc::new(show);
         self.options.show = Some(show);
         self
+    }
+
+    pub(crate) fn versioned_store(&self, history_ms: i64) -> Versioned<K, V> {
+        Versioned::with_options(self.key.clone(), self.value.clone(), history_ms, self.options.clone())
     }
 
     pub(crate) fn key_value(&self) -> KeyValue<K, V> {

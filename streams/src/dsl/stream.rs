@@ -315,7 +315,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     #[must_use]
     pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
         let keyed = if self.rekeyed.is_some() { self.without_null_keys() } else { self.clone() };
-        KGroupedStream::new(keyed.co_partitioned(Some(grouped.0), "group_by_key", ""))
+        KGroupedStream::new(keyed.co_partitioned(Some(grouped.topic), "group_by_key", ""))
     }
 
     /// Groups records by a new key, always through a repartition topic. Null values are dropped and counted.

@@ -307,7 +307,11 @@ impl<K: 'static, V: Clone + 'static> Processor for Materialize<K, V> {
     type KeyOut = K;
     type ValueOut = Change<V>;
 
-    fn process(&self, cx: &mut Context<'_, K, Change<V>>, record: Record<'_, K, Change<V>>) -> Result<(), ProcessError> {
+    fn process(
+        &self,
+        cx: &mut Context<'_, K, Change<V>>,
+        record: Record<'_, K, Change<V>>,
+    ) -> Result<(), ProcessError> {
         let (Some(key), Some(change)) = (record.key, record.value) else { return Ok(()) };
         let old = self.store.old(cx, key, &self.send_old)?;
         match self.store.put(cx, key, change.new.as_ref(), record.timestamp)? {

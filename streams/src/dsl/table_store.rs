@@ -3,7 +3,7 @@
 use crate::dsl::options::Materialized;
 use crate::dsl::table::SendOld;
 use crate::error::ProcessError;
-use crate::store::{KeyValueStore, StateAccess, StoreHandle};
+use crate::store::{KeyValueStore, PutResult, StateAccess, StoreHandle, VersionedStore};
 use crate::topology::{StoreIndex, TopologyBuilder};
 use crate::types::Timestamp;
 
@@ -22,12 +22,15 @@ pub(crate) enum Put {
 pub(crate) enum TableStore<K, V> {
     /// Last write wins.
     Plain(KeyValueStore<K, V>),
+    /// Newest timestamp wins, history is kept.
+    Versioned(VersionedStore<K, V>),
 }
 
 impl<K, V> Clone for TableStore<K, V> {
     fn clone(&self) -> Self {
         match self {
             TableStore::Plain(s) => TableStore::Plain(s.clone()),
+            TableStore::Versioned(s) => TableStore::Versioned(s.clone()),
         }
     }
 }
@@ -35,25 +38,30 @@ impl<K, V> Clone for TableStore<K, V> {
 impl<K: 'static, V: 'static> TableStore<K, V> {
     /// Adds the store a table's options describe.
     pub(crate) fn new(builder: &mut TopologyBuilder, materialized: &Materialized<K, V>) -> Self {
-        TableStore::Plain(builder.store(&materialized.name, materialized.key_value()))
+        match materialized.history_ms {
+            None => TableStore::Plain(builder.store(&materialized.name, materialized.key_value())),
+            Some(history_ms) => {
+                TableStore::Versioned(builder.store(&materialized.name, materialized.versioned_store(history_ms)))
+            }
+        }
     }
 
     pub(crate) fn index(&self) -> StoreIndex {
         match self {
             TableStore::Plain(s) => s.index(),
+            TableStore::Versioned(s) => s.index(),
         }
     }
 
     pub(crate) fn is_versioned(&self) -> bool {
-        match self {
-            TableStore::Plain(_) => false,
-        }
+        matches!(self, TableStore::Versioned(_))
     }
 
     /// The current row and its timestamp.
     pub(crate) fn get(&self, cx: &mut impl StateAccess, key: &K) -> Result<Option<(V, Timestamp)>, ProcessError> {
         match self {
             TableStore::Plain(s) => s.get_with_timestamp(cx, key),
+            TableStore::Versioned(s) => Ok(s.get(cx, key)?.map(|version| (version.value, version.timestamp))),
         }
     }
 
@@ -62,10 +70,13 @@ impl<K: 'static, V: 'static> TableStore<K, V> {
         &self,
         cx: &mut impl StateAccess,
         key: &K,
-        _as_of: Timestamp,
+        as_of: Timestamp,
     ) -> Result<Option<(V, Timestamp)>, ProcessError> {
         match self {
             TableStore::Plain(s) => s.get_with_timestamp(cx, key),
+            TableStore::Versioned(s) => {
+                Ok(s.get_as_of(cx, key, as_of)?.map(|version| (version.value, version.timestamp)))
+            }
         }
     }
 
@@ -90,6 +101,13 @@ impl<K: 'static, V: 'static> TableStore<K, V> {
         match (self, value) {
             (TableStore::Plain(s), Some(value)) => s.put_at(cx, key, value, timestamp)?,
             (TableStore::Plain(s), None) => s.delete(cx, key)?,
+            (TableStore::Versioned(s), value) => {
+                return Ok(match s.put(cx, key, value, timestamp)? {
+                    PutResult::Latest => Put::Latest,
+                    PutResult::ValidTo(_) => Put::History,
+                    PutResult::NotPut => Put::Not,
+                });
+            }
         }
         Ok(Put::Latest)
     }

@@ -4,6 +4,7 @@
 mod entries;
 mod key_value;
 mod outer_join;
+mod record_buffer;
 mod retention;
 mod session;
 mod suppress;
@@ -13,9 +14,10 @@ mod window;
 
 pub use key_value::{KeyValue, KeyValueStore};
 pub(crate) use outer_join::{Either, OuterJoin, OuterJoinStore, Side};
+pub(crate) use record_buffer::{RecordBuffer, RecordBufferStore};
 pub(crate) use retention::Retention;
 pub use session::{ReadOnlySessionStore, Session, SessionStore};
-pub(crate) use suppress::{Suppress, SuppressStore};
+pub(crate) use suppress::{Held, Summary, Suppress, SuppressStore};
 pub use timers::{TimerStore, Timers};
 pub use versioned::{PutResult, Versioned, VersionedRecord, VersionedStore};
 pub use window::{ReadOnlyWindowStore, Window, WindowStore};

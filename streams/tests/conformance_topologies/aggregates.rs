@@ -6,13 +6,15 @@ use streams::dsl::StreamsBuilder;
 use super::{consumed, grouped, produced, store};
 use crate::runner::{Case, Scenario};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "stream-aggregate" => Case::of(stream_aggregate),
         "stream-reduce" => Case::of(stream_reduce),
         "kt-agg-basic" => Case::of(table_aggregate),
+        "kt-agg-versioned" => Case::of(table_aggregate_versioned),
         "kt-count" => Case::of(table_count),
         "kt-count-transient-default" => Case::of(table_count_by_key),
+        "kt-count-transient-upgrade" => Case::of(table_count_in_two_records),
         "kt-remove-old-before-add-new" => Case::of(remove_old_before_add_new),
         _ => return None,
     })
@@ -53,6 +55,25 @@ fn table_aggregate(_: &Scenario) -> Topology {
     builder.build().expect("valid")
 }
 
+fn table_aggregate_versioned(_: &Scenario) -> Topology {
+    let builder = StreamsBuilder::new("conformance");
+    builder
+        .table("topic1", store::<String, String>("topic1").versioned(super::joins::HISTORY_MS))
+        .group_by(
+            |key, value| (!key.eq_ignore_ascii_case("null")).then(|| (value.clone(), value.clone())),
+            grouped("grouped"),
+        )
+        .aggregate(
+            || "0".to_owned(),
+            |_, value, sum| format!("{sum}+{value}"),
+            |_, value, sum| format!("{sum}-{value}"),
+            store("sums"),
+        )
+        .to_stream()
+        .to("output", produced());
+    builder.build().expect("valid")
+}
+
 fn table_count(_: &Scenario) -> Topology {
     let builder = StreamsBuilder::new("conformance");
     builder
@@ -69,6 +90,17 @@ fn table_count_by_key(_: &Scenario) -> Topology {
     builder
         .table("input", store::<String, String>("rows"))
         .group_by(|key, value| Some((key.clone(), value.clone())), grouped("grouped"))
+        .count(store("counts"))
+        .to_stream()
+        .to("output", produced());
+    builder.build().expect("valid")
+}
+
+fn table_count_in_two_records(_: &Scenario) -> Topology {
+    let builder = StreamsBuilder::new("conformance");
+    builder
+        .table("input", store::<String, String>("rows"))
+        .group_by(|key, value| Some((key.clone(), value.clone())), grouped("grouped").with_two_records_per_update())
         .count(store("counts"))
         .to_stream()
         .to("output", produced());

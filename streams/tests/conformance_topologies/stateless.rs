@@ -6,7 +6,7 @@ use streams::dsl::{Repartitioned, StreamsBuilder};
 use super::{consumed, grouped, produced, store};
 use crate::runner::{Case, Scenario, Tagged};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "stream-flatmap" => Case::of(flat_map),
         "stream-flatmapvalues" => Case::of(flat_map_values),

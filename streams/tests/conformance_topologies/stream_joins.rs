@@ -7,7 +7,7 @@ use streams::dsl::{JoinWindows, KStream, StreamJoined, StreamsBuilder};
 use super::{consumed, produced};
 use crate::runner::{Case, Scenario, Tagged};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "ss-multi-inner" => Case::of(multi),
         _ if id.starts_with("ss-") || id.starts_with("null-key-ss-") => Case::of(join),
@@ -36,7 +36,8 @@ fn joined(name: &str) -> StreamJoined<Value, Value, Value> {
 }
 
 fn joiner(s: &Scenario) -> impl Fn(Option<&Value>, Option<&Value>) -> Value + Send + Sync + 'static {
-    let separator = ["\"+\"", "\"|\"", "\"-\""].into_iter().find(|sep| s.says(sep)).expect("a separator").replace('"', "");
+    let separator =
+        ["\"+\"", "\"|\"", "\"-\""].into_iter().find(|sep| s.says(sep)).expect("a separator").replace('"', "");
     let text = |side: Option<&Value>| match side {
         None => "null".to_owned(),
         Some(value) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),

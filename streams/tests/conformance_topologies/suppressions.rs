@@ -7,7 +7,7 @@ use super::windows::named;
 use super::{consumed, grouped, produced, store};
 use crate::runner::{Case, Scenario};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "suppress-before-groupby" => Case::of(before_grouping),
         _ if id.starts_with("suppress-before-join-") => Case::of(before_join),

@@ -6,7 +6,7 @@ use streams::dsl::StreamsBuilder;
 use super::{grouped, produced, store};
 use crate::runner::{Case, Scenario};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "kt-source" => Case::of(source),
         "kt-source-old-values" => Case::of(source_old_values),
@@ -14,6 +14,7 @@ pub fn find(id: &str) -> Option<Case> {
         "kt-filter-changes-no-old" => Case::of(filter_changes),
         "kt-filter-changes-old-parent" => Case::of(filter_changes_with_old),
         "kt-filter-skip-null-default" => Case::of(filter_skip_null),
+        "kt-filter-skip-null-versioned-upstream" => Case::of(filter_skip_null),
         "kt-mapvalues-changes" => Case::of(map_values_changes),
         _ => return None,
     })
@@ -56,15 +57,19 @@ fn filter_changes_with_old(_: &Scenario) -> Topology {
     builder.build().expect("valid")
 }
 
-fn filter_skip_null(_: &Scenario) -> Topology {
+fn filter_skip_null(s: &Scenario) -> Topology {
     let builder = StreamsBuilder::new("conformance");
-    let table = builder.table("topic1", store::<String, String>("rows"));
+    let rows = store::<String, String>("rows");
+    let rows = if s.says("VERSIONED") { rows.versioned(super::joins::HISTORY_MS) } else { rows };
+    let table = builder.table("topic1", rows);
     table.to_changes().to("table", produced());
     let accepted = table.filter(|_, value| value.eq_ignore_ascii_case("accept"));
     accepted.to_changes().to("filter", produced());
-    accepted
-        .group_by(|key, value| Some((key.clone(), value.clone())), grouped("grouped"))
-        .reduce(|sum, value| sum + value, |sum, _| sum, store("reduced"));
+    accepted.group_by(|key, value| Some((key.clone(), value.clone())), grouped("grouped")).reduce(
+        |sum, value| sum + value,
+        |sum, _| sum,
+        store("reduced"),
+    );
     builder.build().expect("valid")
 }
 

@@ -2,14 +2,14 @@
 
 use streams::Topology;
 use streams::dsl::{
-    EmitStrategy, KTable, Materialized, SessionWindows, SlidingWindows, StreamsBuilder, TimeWindowedKStream, TimeWindows,
-    Windowed,
+    EmitStrategy, KTable, Materialized, SessionWindows, SlidingWindows, StreamsBuilder, TimeWindowedKStream,
+    TimeWindows, Windowed,
 };
 
 use super::{consumed, produced, store};
 use crate::runner::{Case, Datum, Scenario};
 
-pub fn find(id: &str) -> Option<Case> {
+pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "win-hopping-join-update" => Case::of(join),
         "win-session-merge-update" | "win-session-multi-update" => return None,
@@ -99,7 +99,8 @@ fn sessions(s: &Scenario) -> Topology {
 
 /// To the output in the form the scenario has its keys and values.
 fn output<V: Datum + Clone>(s: &Scenario, table: &KTable<Windowed<String>, V>) {
-    let records = || s.json["expected"].as_array().into_iter().flatten().filter_map(|e| e["records"].as_array()).flatten();
+    let records =
+        || s.json["expected"].as_array().into_iter().flatten().filter_map(|e| e["records"].as_array()).flatten();
     if records().any(|r| r["key"].is_string()) {
         named(table, "output");
     } else if records().any(|r| r["value"].get("new").is_some()) {
@@ -110,7 +111,7 @@ fn output<V: Datum + Clone>(s: &Scenario, table: &KTable<Windowed<String>, V>) {
 }
 
 /// Keys as `[key@start/end]`.
-pub fn named<V: Datum + Clone>(table: &KTable<Windowed<String>, V>, topic: &str) {
+pub(crate) fn named<V: Datum + Clone>(table: &KTable<Windowed<String>, V>, topic: &str) {
     let name = |w: Option<&Windowed<String>>| w.map(|w| format!("[{}@{}/{}]", w.key, w.start, w.end));
     table.to_stream().map_nullable(move |key, value: Option<&V>| (name(key), value.cloned())).to(topic, produced());
 }

@@ -4,13 +4,13 @@ use crate::runner::Scenario;
 
 impl Scenario {
     /// The milliseconds in the first `<words><number> <unit>` of the description.
-    pub fn duration_ms(&self, words: &str) -> Option<i64> {
+    pub(crate) fn duration_ms(&self, words: &str) -> Option<i64> {
         let text = self.json["topology"].as_str()?;
         text.match_indices(words).find_map(|(at, _)| duration_ms(&text[at + words.len()..]))
     }
 
     /// The description.
-    pub fn topology(&self) -> &str {
+    pub(crate) fn topology(&self) -> &str {
         self.json["topology"].as_str().unwrap_or_default()
     }
 }

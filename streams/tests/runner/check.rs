@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Compares the records of a checkpoint.
-pub fn records(how: &str, prefix: bool, expected: &[Value], got: &[Value]) -> Result<(), String> {
+pub(crate) fn records(how: &str, prefix: bool, expected: &[Value], got: &[Value]) -> Result<(), String> {
     match how {
         "ordered" if prefix && got.len() > expected.len() => ordered(expected, &got[..expected.len()], &fields),
         "ordered" => ordered(expected, got, &fields),
@@ -31,7 +31,7 @@ pub fn records(how: &str, prefix: bool, expected: &[Value], got: &[Value]) -> Re
 }
 
 /// Compares a store's final entries.
-pub fn entries(exact: bool, expected: &[Value], got: &[Value]) -> Result<(), String> {
+pub(crate) fn entries(exact: bool, expected: &[Value], got: &[Value]) -> Result<(), String> {
     if let Some(missing) = expected.iter().find(|e| !got.iter().any(|g| fields(e, g))) {
         return Err(format!("missing {missing}"));
     }

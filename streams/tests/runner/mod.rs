@@ -11,44 +11,50 @@ use serde_json::Value;
 use streams::Topology;
 use streams::testing::{OutRecord, TestDriver};
 
-pub use tagged::{Datum, Tagged};
+pub(crate) use tagged::{Datum, Tagged, decode, encode};
 
 /// One file of the corpus.
-pub struct Scenario {
+pub(crate) struct Scenario {
     /// Its id.
-    pub id: String,
+    pub(crate) id: String,
     /// `area/subarea`.
-    pub category: String,
+    pub(crate) category: String,
     /// All of it.
-    pub json: Value,
+    pub(crate) json: Value,
 }
 
 impl Scenario {
-    fn list(&self, field: &str) -> &[Value] {
+    /// A field that is a list.
+    pub(crate) fn list(&self, field: &str) -> &[Value] {
         self.json[field].as_array().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The topics its inputs go to.
-    pub fn input_topics(&self) -> Vec<&str> {
+    pub(crate) fn input_topics(&self) -> Vec<&str> {
         let mut topics: Vec<&str> = self.list("inputs").iter().filter_map(|i| i["topic"].as_str()).collect();
         topics.sort_unstable();
         topics.dedup();
         topics
     }
 
+    /// The store whose final content is asserted, or `joined`.
+    pub(crate) fn final_store(&self) -> &str {
+        self.json["store_final"]["store"].as_str().unwrap_or("joined")
+    }
+
     /// Ordered operations of store, partitioner and schedule scenarios.
-    pub fn store_ops(&self) -> &[Value] {
+    pub(crate) fn store_ops(&self) -> &[Value] {
         self.list("store_ops")
     }
 
     /// True if the topology's description has these words.
-    pub fn says(&self, words: &str) -> bool {
+    pub(crate) fn says(&self, words: &str) -> bool {
         self.json["topology"].as_str().is_some_and(|t| t.contains(words))
     }
 }
 
 /// The whole corpus, by id.
-pub fn load() -> Vec<Scenario> {
+pub(crate) fn load() -> Vec<Scenario> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let mut scenarios: Vec<Scenario> = std::fs::read_dir(folder)
         .expect("the corpus is there")
@@ -67,7 +73,7 @@ pub fn load() -> Vec<Scenario> {
 
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// As it stands.
     Straight,
     /// The worker is killed and started again after every input.
@@ -77,14 +83,10 @@ pub enum Mode {
 }
 
 /// A scenario's topology, and how it is run.
-pub struct Case {
+pub(crate) struct Case {
     build: Build,
     /// Crash modes too. Not for what a restart resets by design, such as schedules of a wall clock.
     crashes: bool,
-    /// All inputs are written before the first is processed.
-    buffered: bool,
-    /// How keys of a store in `store_final` are read.
-    store_key: fn(&[u8]) -> Value,
 }
 
 enum Build {
@@ -95,38 +97,28 @@ enum Build {
 
 impl Case {
     /// A topology that inputs are piped through.
-    pub fn of(build: fn(&Scenario) -> Topology) -> Case {
-        Case { build: Build::Topology(build), crashes: true, buffered: false, store_key: tagged::decode }
+    pub(crate) fn of(build: fn(&Scenario) -> Topology) -> Case {
+        Case { build: Build::Topology(build), crashes: true }
     }
 
     /// A check of its own.
-    pub fn own(run: fn(&Scenario) -> Result<(), String>) -> Case {
-        Case { build: Build::Own(run), crashes: false, buffered: false, store_key: tagged::decode }
+    pub(crate) fn own(run: fn(&Scenario) -> Result<(), String>) -> Case {
+        Case { build: Build::Own(run), crashes: false }
     }
 
     /// Straight only.
-    pub fn without_crashes(self) -> Case {
+    pub(crate) fn without_crashes(self) -> Case {
         Case { crashes: false, ..self }
     }
 
-    /// With all inputs there before the first is processed.
-    pub fn buffered(self) -> Case {
-        Case { buffered: true, crashes: false, ..self }
-    }
-
-    /// With another reading of a store's keys.
-    pub fn store_key(self, store_key: fn(&[u8]) -> Value) -> Case {
-        Case { store_key, ..self }
-    }
-
     /// Whether it runs this way.
-    pub fn runs(&self, mode: Mode) -> bool {
+    pub(crate) fn runs(&self, mode: Mode) -> bool {
         mode == Mode::Straight || self.crashes
     }
 }
 
 /// Runs a scenario one way; the error says what differs.
-pub fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), String> {
+pub(crate) fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match case.build {
         Build::Own(run) => run(scenario),
         Build::Topology(build) => Run::new(scenario, case, mode, build(scenario)).run(),
@@ -158,12 +150,6 @@ impl<'a> Run<'a> {
         let inputs = self.scenario.list("inputs");
         for (i, input) in inputs.iter().enumerate() {
             self.input(input);
-            if self.case.buffered && i + 1 < inputs.len() {
-                continue;
-            }
-            if self.case.buffered {
-                self.driver.run();
-            }
             for checkpoint in self.scenario.list("expected") {
                 if checkpoint["after_input"].as_u64() == u64::try_from(i).ok() {
                     self.check(i, checkpoint)?;
@@ -184,11 +170,7 @@ impl<'a> Run<'a> {
                 let topic = input["topic"].as_str().expect("a topic");
                 let (key, value) = (bytes("key"), bytes("value"));
                 let ts = input["ts"].as_i64().expect("a timestamp");
-                if self.case.buffered {
-                    self.driver.produce(topic, key.as_deref(), value.as_deref(), ts);
-                } else {
-                    self.driver.pipe(topic, key.as_deref(), value.as_deref(), ts);
-                }
+                self.driver.pipe(topic, key.as_deref(), value.as_deref(), ts);
             }
             Some("advance_wall_clock") => self.driver.advance_wall_clock(input["ms"].as_i64().expect("milliseconds")),
             Some("set_wall_clock") => {
@@ -227,7 +209,8 @@ impl<'a> Run<'a> {
         let expected = &self.scenario.json["store_final"];
         let Some(store) = expected["store"].as_str() else { return Ok(()) };
         let read = |(key, payload, at): (Vec<u8>, Vec<u8>, i64)| {
-            serde_json::json!({"key": (self.case.store_key)(&key), "value": tagged::decode(&payload), "ts": at})
+            let (key, value) = (tagged::decode(&key), tagged::decode(&payload));
+            serde_json::json!({"key": key, "value": value, "ts": at})
         };
         let got: Vec<Value> = self.driver.entries(store).into_iter().map(read).collect();
         let entries = expected["entries"].as_array().map(Vec::as_slice).unwrap_or_default();

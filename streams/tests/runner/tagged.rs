@@ -7,10 +7,10 @@ use streams::serde::{Serde, SerdeError};
 
 /// The format.
 #[derive(Clone, Copy)]
-pub struct Tagged;
+pub(crate) struct Tagged;
 
 /// A type of the corpus.
-pub trait Datum: Sized + 'static {
+pub(crate) trait Datum: Sized + 'static {
     /// As JSON.
     fn to_json(&self) -> Value;
     /// From JSON; `None` if it is of another type.
@@ -74,7 +74,7 @@ impl<T: Datum> Serde<T> for Tagged {
 }
 
 /// JSON to bytes.
-pub fn encode(json: &Value) -> Vec<u8> {
+pub(crate) fn encode(json: &Value) -> Vec<u8> {
     match json {
         Value::String(text) => [b"s", text.as_bytes()].concat(),
         Value::Number(n) if n.is_i64() => [b"i".as_slice(), &n.as_i64().unwrap_or(0).to_be_bytes()].concat(),
@@ -83,7 +83,7 @@ pub fn encode(json: &Value) -> Vec<u8> {
 }
 
 /// Bytes to JSON; what is in no known form is shown as text.
-pub fn decode(bytes: &[u8]) -> Value {
+pub(crate) fn decode(bytes: &[u8]) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     match bytes.split_first() {
         Some((b's', rest)) => Value::String(text(rest)),

@@ -1,0 +1,144 @@
+//! Cogroup: one table aggregated from several grouped streams of different value types (KIP-150).
+
+use std::sync::Arc;
+
+use crate::dsl::graph::operator;
+use crate::dsl::group::KGroupedStream;
+use crate::dsl::options::Materialized;
+use crate::dsl::table::{Change, KTable, SendOld};
+use crate::dsl::table_store::{Put, TableStore};
+use crate::error::ProcessError;
+use crate::processor::{Context, Processor};
+use crate::record::Record;
+use crate::topology::{In, Out, StoreIndex};
+
+/// Adds a value of one input to the sum: what an aggregator becomes once its value type is known to nobody else.
+type Attach<K, A> = Box<dyn FnOnce(&Shared<K, A>) -> Out<K, Change<A>>>;
+
+/// What all inputs of a cogroup work on.
+struct Shared<K, A> {
+    store: TableStore<K, A>,
+    index: StoreIndex,
+    initializer: Arc<dyn Fn() -> A + Send + Sync>,
+    send_old: SendOld,
+    name: Arc<str>,
+}
+
+/// Grouped streams to be aggregated into one table. Each input has its own aggregator; all share one store and one row per
+/// key. Null keys, null values and timestamps: as for [`KGroupedStream`].
+///
+/// ```
+/// # use streams::{dsl::{Consumed, Materialized, StreamsBuilder}, serde::{I64, Utf8}};
+/// # let builder = StreamsBuilder::new("app");
+/// # let deposits = builder.stream("deposits", Consumed::<String, i64>::with(Utf8, I64));
+/// # let fees = builder.stream("fees", Consumed::<String, String>::with(Utf8, Utf8));
+/// let balance = deposits
+///     .group_by_key()
+///     .cogroup(|_, amount, balance| balance + amount)
+///     .cogroup(&fees.group_by_key(), |_, _fee, balance| balance - 1)
+///     .aggregate(|| 0, Materialized::new("balance", Utf8, I64));
+/// ```
+pub struct CogroupedKStream<K, A> {
+    graph: crate::dsl::graph::Graph,
+    inputs: Vec<Attach<K, A>>,
+}
+
+impl<K: 'static, V: 'static> KGroupedStream<K, V> {
+    /// Begins a cogroup with this stream and its aggregator.
+    #[must_use]
+    pub fn cogroup<A: Clone + 'static>(
+        &self,
+        aggregator: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        CogroupedKStream { graph: self.stream.graph.clone(), inputs: Vec::new() }.cogroup(self, aggregator)
+    }
+}
+
+impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
+    /// Adds a stream and its aggregator.
+    #[must_use]
+    pub fn cogroup<V: 'static>(
+        mut self,
+        grouped: &KGroupedStream<K, V>,
+        aggregator: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+    ) -> Self {
+        let grouped = grouped.clone();
+        let number = self.inputs.len();
+        self.inputs.push(Box::new(move |shared: &Shared<K, A>| {
+            let input = Input {
+                store: shared.store.clone(),
+                initializer: shared.initializer.clone(),
+                send_old: shared.send_old.clone(),
+                aggregator,
+                types: std::marker::PhantomData,
+            };
+            let name = format!("{}-cogroup-agg-{number}", shared.name);
+            grouped.stream.graph.below(grouped.stream.out, &name, input, &[shared.index])
+        }));
+        self
+    }
+
+    /// The table of all inputs, from what `initializer` gives.
+    pub fn aggregate(
+        self,
+        initializer: impl Fn() -> A + Send + Sync + 'static,
+        materialized: Materialized<K, A>,
+    ) -> KTable<K, A> {
+        let graph = self.graph;
+        let store = graph.edit(|b| TableStore::new(b, &materialized));
+        let send_old = SendOld::default();
+        let shared = Shared {
+            index: store.index(),
+            store,
+            initializer: Arc::new(initializer),
+            send_old: send_old.clone(),
+            name: materialized.name.clone(),
+        };
+        let pass = operator(|cx: &mut Context<'_, K, Change<A>>, record: Record<'_, K, Change<A>>| cx.forward(record));
+        let outs: Vec<_> = self.inputs.into_iter().map(|attach| attach(&shared)).collect();
+        let (_, out) = graph.edit(|b| b.processor(&materialized.name, pass));
+        graph.edit(|b| outs.into_iter().for_each(|input| b.connect(input, In::of(out.node))));
+        KTable::stored(graph, out, shared.store, send_old)
+    }
+}
+
+/// `KStreamAggregate` with a shared store.
+struct Input<K, V, A, F> {
+    store: TableStore<K, A>,
+    initializer: Arc<dyn Fn() -> A + Send + Sync>,
+    send_old: SendOld,
+    aggregator: F,
+    types: std::marker::PhantomData<fn(&V)>,
+}
+
+impl<K, V, A, F> Processor for Input<K, V, A, F>
+where
+    K: 'static,
+    V: 'static,
+    A: Clone + 'static,
+    F: Fn(&K, &V, A) -> A + Send + Sync + 'static,
+{
+    type KeyIn = K;
+    type ValueIn = V;
+    type KeyOut = K;
+    type ValueOut = Change<A>;
+
+    fn process(&self, cx: &mut Context<'_, K, Change<A>>, record: Record<'_, K, V>) -> Result<(), ProcessError> {
+        let (Some(key), Some(value)) = (record.key, record.value) else {
+            cx.record_dropped();
+            return Ok(());
+        };
+        let row = self.store.get(cx, key)?;
+        let timestamp = row.as_ref().map_or(record.timestamp, |(_, at)| record.timestamp.max(*at));
+        let sum = row.map_or_else(|| (self.initializer)(), |(sum, _)| sum);
+        let old = self.send_old.is_enabled().then(|| sum.clone());
+        let new = (self.aggregator)(key, value, sum);
+        match self.store.put(cx, key, Some(&new), timestamp)? {
+            Put::Not => Ok(()),
+            put => {
+                let change = Change { new: Some(new), old, is_latest: put == Put::Latest };
+                cx.forward(Record { key: record.key, value: Some(&change), timestamp, headers: record.headers })
+            }
+        }
+    }
+}

@@ -86,8 +86,11 @@ fn a_refused_record_is_dead_lettered_and_nothing_else() {
     }
     let mut worker = scene.worker("a", &disk());
     worker.run_to_total(&scene).expect("runs");
-    worker.run_until("the dead letters are committed", |_| scene.committed("word-count-dead-letters").len() >= 2).expect("runs");
-    let mut dead: Vec<_> = scene.committed("word-count-dead-letters").into_iter().map(|(_, _, _, value)| value).collect();
+    worker
+        .run_until("the dead letters are committed", |_| scene.committed("word-count-dead-letters").len() >= 2)
+        .expect("runs");
+    let mut dead: Vec<_> =
+        scene.committed("word-count-dead-letters").into_iter().map(|(_, _, _, value)| value).collect();
     dead.sort();
     assert_eq!(dead, [b"before big after".to_vec(), b"before large after".to_vec()]);
     assert!(worker.passed.refused.load(Ordering::Relaxed) >= 2);

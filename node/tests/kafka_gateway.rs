@@ -8,8 +8,8 @@ use kafka_support::{PATIENCE, Scene};
 use node::engine::now_ms;
 use node::kafka::{GroupReader, KafkaAppender, KafkaTail, TopicChange, TopicsError, ensure_topics, topic_specs};
 use query_api::platform::{AppendError, TailError, TailFrom, TailItem};
-use streams::partitioner::partition_for_key;
 use streams::Offset;
+use streams::partitioner::partition_for_key;
 
 const PARTITIONS: u32 = 3;
 
@@ -83,7 +83,8 @@ async fn an_append_says_where_it_landed_and_a_tail_sees_it_there() {
     }
     assert!(matches!(first, Some(TailItem::Record(r)) if r.partition == partition && r.offset == offset));
 
-    let missing = tokio::task::spawn_blocking(move || tails.follow("no-such-topic", &TailFrom::End)).await.expect("no panic");
+    let missing =
+        tokio::task::spawn_blocking(move || tails.follow("no-such-topic", &TailFrom::End)).await.expect("no panic");
     assert!(matches!(missing, Err(TailError::UnknownTopic(_) | TailError::Unavailable(_))), "{missing:?}");
     let refused = appender.append("no-such-topic", b"k", b"v", now_ms()).await;
     assert!(matches!(refused, Err(AppendError::Refused(_) | AppendError::Unavailable(_))), "{refused:?}");
@@ -113,5 +114,9 @@ async fn a_group_reader_goes_on_behind_what_was_committed() {
     drop(reader);
     let mut reader = GroupReader::join(&settings, "payment", "payment-a", "lines").expect("a member");
     let record = next(&mut reader).await;
-    assert_eq!(record.offset, Offset(7), "the committed prefix is not read again, a commit of another generation is none");
+    assert_eq!(
+        record.offset,
+        Offset(7),
+        "the committed prefix is not read again, a commit of another generation is none"
+    );
 }

@@ -29,7 +29,11 @@ fn tasks_move_between_instances_under_load() {
         });
         scene.produce(500);
         // A stop in order and a kill by turns; the member is static and takes its place again.
-        if round % 2 == 0 { b.stop() } else { b.kill().expect("it ran") }
+        if round % 2 == 0 {
+            b.stop()
+        } else {
+            b.kill().expect("it ran")
+        }
         scene.produce(200);
         b = Instance::start(&scene, "b", &disk_b);
     }

@@ -33,7 +33,7 @@ const EVENTS_PER_POLL_MAX: usize = 64;
 /// The main queue is looked at this often while waiting, should a wake-up ever be missing.
 const MAIN_QUEUE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long an assigned partition may take until it can be sought.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two tries to seek.
 const SEEK_RETRY: Duration = Duration::from_millis(2);
 
@@ -98,11 +98,8 @@ impl ConsumerContext for MemberContext {
         let names = || partitions.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect();
         if self.closing.load(Ordering::SeqCst) {
             // Nobody polls any more; closing waits for this answer.
-            let released = if is_incremental(consumer) {
-                consumer.incremental_unassign(partitions)
-            } else {
-                consumer.unassign()
-            };
+            let released =
+                if is_incremental(consumer) { consumer.incremental_unassign(partitions) } else { consumer.unassign() };
             if let Err(e) = released {
                 tracing::debug!(client = self.name, error = %e, "unassign while closing");
             }
@@ -228,6 +225,9 @@ impl GroupConsumer {
         match event {
             Event::Assign(partitions) => {
                 let partitions = self.known(&partitions)?;
+                if incremental && partitions.is_empty() && !self.inputs.is_empty() {
+                    return self.acknowledge_nothing();
+                }
                 // The port deals in whole assignments: an addition to what the worker has begins with letting go of it.
                 if incremental && !self.inputs.is_empty() {
                     self.change = Some(Change::Add(partitions));
@@ -246,6 +246,22 @@ impl GroupConsumer {
                 self.release(Rebalance::Lost, polled)
             }
         }
+    }
+
+    /// A change of nothing, as the consumer protocol sends after every revocation. librdkafka has paused all partitions
+    /// for it and goes on where it believes we are, which after an end of partition is one record too far (#4844): each
+    /// is sought again.
+    fn acknowledge_nothing(&mut self) -> Result<(), Error> {
+        let nothing = TopicPartitionList::new();
+        self.consumer.incremental_assign(&nothing).map_err(|e| Error::Unknown(format!("assign: {e}")))?;
+        for input in self.inputs.iter().filter(|i| i.fetching) {
+            let mut list = TopicPartitionList::with_capacity(1);
+            let (name, partition) = (self.topics.name(input.partition.topic), native_partition(input.partition));
+            list.add_partition_offset(name, partition, NativeOffset::Offset(input.next.0))
+                .map_err(|e| Error::Unknown(e.to_string()))?;
+            seek(&self.consumer, &list)?;
+        }
+        Ok(())
     }
 
     fn release(&mut self, how: Rebalance, polled: &mut Polled) -> Result<(), Error> {
@@ -289,8 +305,7 @@ impl GroupConsumer {
             self.inputs.push(Input { partition: *partition, queue, next, flows: false, fetching: false });
         }
         let list = self.list(partitions)?;
-        let assigned =
-            if incremental { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) };
+        let assigned = if incremental { self.consumer.incremental_assign(&list) } else { self.consumer.assign(&list) };
         assigned.map_err(|e| Error::Unknown(format!("assign: {e}")))?;
         self.consumer.pause(&list).map_err(|e| Error::Unknown(format!("pause: {e}")))?;
         self.revoking = false;

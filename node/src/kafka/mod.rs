@@ -100,6 +100,8 @@ pub struct KafkaLog {
     /// `None` once closed.
     consumer: Option<GroupConsumer>,
     watchdog: Watchdog,
+    /// A partition that is ours could not be sought: librdkafka and we disagree, and only a new consumer settles it.
+    broken: bool,
     membership: Membership,
     observer: BaseConsumer<MemberContext>,
 }
@@ -173,6 +175,7 @@ impl KafkaLog {
             producer: Some(producer),
             consumer: Some(consumer),
             watchdog: Watchdog::new(Instant::now()),
+            broken: false,
             membership,
             observer,
         })
@@ -192,19 +195,21 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// Replaces a consumer that has stalled; true when it did.
+    /// Replaces a consumer that has stalled or cannot be positioned; true when it did.
     fn watch(&mut self, heard: bool) -> Result<bool, Error> {
         let (Some(consumer), now) = (&self.consumer, Instant::now()) else { return Ok(false) };
-        if heard || !consumer.expects_records() {
+        let broken = std::mem::take(&mut self.broken);
+        if !broken && (heard || !consumer.expects_records()) {
             self.watchdog.heard(now);
             return Ok(false);
         }
-        if !self.watchdog.has_stalled(now, || consumer.is_behind(STALL_QUERY_TIMEOUT)) {
+        if !broken && !self.watchdog.has_stalled(now, || consumer.is_behind(STALL_QUERY_TIMEOUT)) {
             return Ok(false);
         }
-        tracing::warn!(worker = self.transactional_id, "the consumer has stalled with records waiting; a new one takes over");
-        if let Some(stalled) = self.consumer.take() {
-            in_background(&self.transactional_id, stalled);
+        let why = if broken { "cannot be positioned" } else { "has stalled with records waiting" };
+        tracing::warn!(worker = self.transactional_id, why, "the consumer is replaced by a new one");
+        if let Some(old) = self.consumer.take() {
+            in_background(&self.transactional_id, old);
         }
         self.consumer = Some(self.membership.join(&self.transactional_id, &self.topics)?);
         self.watchdog.heard(now);
@@ -407,7 +412,9 @@ impl Log for KafkaLog {
     }
 
     fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
-        self.consumer()?.seek_and_resume(input, offset)
+        let sought = self.consumer()?.seek_and_resume(input, offset);
+        self.broken |= sought.is_err();
+        sought
     }
 
     fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {

@@ -10,9 +10,9 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use streams::log::{Error, Replayed};
 use streams::{Incoming, Offset, TopicPartition};
 
-use super::{Topics, in_background};
 use super::consumer::{MemberContext, native_partition, seek};
 use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
+use super::{Topics, in_background};
 
 /// Longest wait of one step for the first record.
 const STEP_WAIT: Duration = Duration::from_millis(50);

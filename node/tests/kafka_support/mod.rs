@@ -21,8 +21,8 @@ use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing,
 use streams::serde::{I64, Utf8};
 use streams::store::{KeyValue, KeyValueStore};
 use streams::{
-    Context, Incoming, Offset, Phase, ProcessError, Processor, Record, SourceOptions, TopicPartition, Topology,
-    TopicIndex, TopologyBuilder, View, Worker,
+    Context, Incoming, Offset, Phase, ProcessError, Processor, Record, SourceOptions, TopicIndex, TopicPartition,
+    Topology, TopologyBuilder, View, Worker,
 };
 
 /// Longest wait for anything a test waits for.

@@ -129,7 +129,8 @@ def rounds(args, node, replays, rng):
             node.start()
             if not node.wait_ready():
                 sys.exit(f"the process ended by itself with status {node.process.returncode}; see {node.log.name}")
-            time.sleep(rng.uniform(0.05, 1.0))
+            # On Kafka a takeover takes about a second: half of the kills are to find it processing.
+            time.sleep(rng.uniform(0.05, 2.5 if args.brokers else 1.0))
             node.kill()
         else:
             passes = rng.randrange(0, 3) if what.startswith("takeover") else rng.randrange(0, 20)
@@ -156,7 +157,8 @@ def rounds(args, node, replays, rng):
 
 def restored(log):
     """Records restored by each task at each start."""
-    return [int(n) for n in re.findall(r"task running.*?restored[=\x1b\[0-9;m]*?(\d+)", log.read_text(errors="replace"))]
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
+    return [int(n) for n in re.findall(r"task running .*?restored=(\d+)", text)]
 
 
 def main():

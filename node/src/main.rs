@@ -81,7 +81,8 @@ fn configure(common: &Common, mut settings: Vec<String>) -> anyhow::Result<Confi
 fn init_tracing(format: LogFormat, level: &str) -> anyhow::Result<()> {
     use tracing_subscriber::{EnvFilter, fmt};
     let filter = EnvFilter::try_new(level).map_err(|e| ConfigError::Invalid(format!("log.level = {level:?}: {e}")))?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match format {
         LogFormat::Human => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

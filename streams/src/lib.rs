@@ -14,6 +14,7 @@ mod buffer;
 pub mod dsl;
 pub mod effects;
 pub mod error;
+mod globals;
 pub mod limits;
 pub mod log;
 pub mod partitioner;
@@ -36,8 +37,8 @@ pub use processor::{Context, Processor, PunctuationType, RecordMetadata, Schedul
 pub use record::{Headers, Incoming, Record};
 pub use task::{Counters, ErrorPolicy, OnError, Step, Task, TaskState};
 pub use topology::{
-    BuildError, In, Misplaced, NodeId, Out, ShowJson, SourceOptions, StoreDef, StoreIndex, SubTopology, TopicDef,
-    TopicRole, Topology, TopologyBuilder,
+    BuildError, GlobalDef, In, Misplaced, NodeId, Out, ShowJson, SourceOptions, StoreDef, StoreIndex, SubTopology,
+    TopicDef, TopicRole, Topology, TopologyBuilder,
 };
 pub use types::{NO_TIMESTAMP, Offset, Partition, TaskId, Timestamp, TopicIndex, TopicPartition};
 pub use view::{Listener, Phase, QueryError, TaskView, View};

@@ -124,7 +124,7 @@ impl<L: Log> Takeover<'_, L> {
                 topology.application_id()
             )));
         }
-        let (trusted, why) = self.trust(position.as_ref(), &range, now);
+        let (trusted, why) = trust(position.as_ref(), &range, now, self.config.delete_retention_ms);
         if let Some(why) = why {
             tracing::warn!(store = &*def.name, partition, why, "store is rebuilt from its changelog");
         }
@@ -136,31 +136,6 @@ impl<L: Log> Takeover<'_, L> {
             }
         };
         Ok(Some(RestoringStore { id: *id, changelog, topic_id: range.topic_id, start, next: start, end: range.end }))
-    }
-
-    /// The position to go on from, or why there is none to trust.
-    fn trust(
-        &self,
-        position: Option<&Position>,
-        range: &LogRange,
-        now: Timestamp,
-    ) -> (Option<Offset>, Option<&'static str>) {
-        let Some(p) = position else {
-            return (None, None);
-        };
-        let next = Offset(p.changelog_next);
-        if p.topic_id != range.topic_id {
-            (None, Some("its changelog was deleted and created again"))
-        } else if next > range.end {
-            (None, Some("it is ahead of its changelog, whose end was lost"))
-        } else if next < range.start {
-            (None, Some("its changelog was cleaned past the store's position"))
-        } else if next < range.end && now.saturating_sub(p.committed_at_ms) > self.config.delete_retention_ms / 2 {
-            // Tombstones of that time may be compacted away already: catching up would keep deleted entries.
-            (None, Some("it was away for more than half of delete.retention.ms"))
-        } else {
-            (Some(next), None)
-        }
     }
 
     /// Step 4, a bounded piece of it; true when every store has reached its end.
@@ -206,8 +181,33 @@ impl<L: Log> Takeover<'_, L> {
     }
 }
 
+/// The position to go on from, or why there is none to trust.
+pub(crate) fn trust(
+    position: Option<&Position>,
+    range: &LogRange,
+    now: Timestamp,
+    delete_retention_ms: i64,
+) -> (Option<Offset>, Option<&'static str>) {
+    let Some(p) = position else {
+        return (None, None);
+    };
+    let next = Offset(p.changelog_next);
+    if p.topic_id != range.topic_id {
+        (None, Some("its changelog was deleted and created again"))
+    } else if next > range.end {
+        (None, Some("it is ahead of its changelog, whose end was lost"))
+    } else if next < range.start {
+        (None, Some("its changelog was cleaned past the store's position"))
+    } else if next < range.end && now.saturating_sub(p.committed_at_ms) > delete_retention_ms / 2 {
+        // Tombstones of that time may be compacted away already: catching up would keep deleted entries.
+        (None, Some("it was away for more than half of delete.retention.ms"))
+    } else {
+        (Some(next), None)
+    }
+}
+
 /// Puts one changelog record into a batch: the stored form again, with the record's timestamp and headers.
-fn apply(batch: &mut Batch, store: StoreId, partition: Partition, record: &Incoming) {
+pub(crate) fn apply(batch: &mut Batch, store: StoreId, partition: Partition, record: &Incoming) {
     let Some(key) = record.key() else { return };
     match record.value() {
         None => batch.delete(store, partition, key),

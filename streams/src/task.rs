@@ -86,6 +86,9 @@ pub struct TaskState {
     /// Overlay slot by store index.
     slots: Vec<Option<u16>>,
     partitions: Arc<[u32]>,
+    /// For global stores, which no overlay is in front of: they are only read.
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) store_ids: Arc<[state::StoreId]>,
 }
 
 impl TaskState {
@@ -189,7 +192,7 @@ impl Task {
         }
         let state = TaskState {
             id,
-            overlay: Overlay::new(backend, id.partition, ids, cache_bytes),
+            overlay: Overlay::new(backend.clone(), id.partition, ids, cache_bytes),
             key_bytes: Vec::new(),
             value_bytes: Vec::new(),
             stream_time: NO_TIMESTAMP,
@@ -204,6 +207,8 @@ impl Task {
             refused: None,
             slots,
             partitions,
+            backend,
+            store_ids: store_ids.into(),
         };
         let buffer = Buffer::new(topology.inputs(id.subtopology, id.partition));
         Task { topology, state, buffer, policy, commit_needed: false, failed: None, last: None, blamed: None }

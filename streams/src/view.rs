@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, TryLockError};
 
 use state::{Backend, Direction, Range, StoreId};
 
+use crate::globals::Progress;
 use crate::serde::SerdeError;
 use crate::task::Counters;
 use crate::topology::{StoreDef, StoreIndex, Topology};
@@ -56,6 +58,9 @@ pub struct View {
     topology: Arc<Topology>,
     backend: Arc<dyn Backend>,
     store_ids: Vec<StoreId>,
+    globals: Mutex<Progress>,
+    /// Global stores have been read to their end once.
+    globals_ready: AtomicBool,
     tasks: RwLock<BTreeMap<TaskId, TaskView>>,
     listeners: RwLock<Vec<Arc<dyn Listener>>>,
 }
@@ -72,7 +77,16 @@ impl View {
             .iter()
             .map(|s| backend.open_store(&format!("{app}/{}", s.name), s.kind))
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(View { topology, backend, store_ids, tasks: RwLock::default(), listeners: RwLock::default() }))
+        let globals_ready = AtomicBool::new(topology.globals().is_empty());
+        Ok(Arc::new(View {
+            topology,
+            backend,
+            store_ids,
+            tasks: RwLock::default(),
+            listeners: RwLock::default(),
+            globals: Mutex::default(),
+            globals_ready,
+        }))
     }
 
     /// The topology.
@@ -170,6 +184,25 @@ impl View {
     pub fn stream_time(&self, store: StoreIndex, partition: Partition) -> Option<Timestamp> {
         let subtopology = self.topology.subtopology_of_store(store)?;
         read(&self.tasks).get(&TaskId { subtopology, partition }).map(|t| t.stream_time)
+    }
+
+    /// The right to catch global stores up, unless another worker has it now.
+    pub(crate) fn globals(&self) -> Option<MutexGuard<'_, Progress>> {
+        match self.globals.try_lock() {
+            Ok(progress) => Some(progress),
+            // What a worker that panicked has written stands: positions go with the data.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Global stores have been read to their end once; tasks may start.
+    pub(crate) fn globals_ready(&self) -> bool {
+        self.globals_ready.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_globals_ready(&self) {
+        self.globals_ready.store(true, Ordering::Release);
     }
 
     /// Adds a listener for the life of the view.

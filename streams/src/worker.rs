@@ -11,6 +11,7 @@ use state::Batch;
 
 use crate::effects::Effects;
 use crate::error::{Action, Error};
+use crate::globals;
 use crate::limits;
 use crate::log::{self, Log, Outgoing, Polled, Rebalance, StateWrites};
 use crate::partitioner::partition_for_key;
@@ -38,6 +39,8 @@ pub struct Config {
     pub errors: ErrorPolicy,
     /// How long the log keeps tombstones, milliseconds (`delete.retention.ms`); a store away for half of it is rebuilt.
     pub delete_retention_ms: i64,
+    /// How old what is read from global stores may get, milliseconds.
+    pub global_interval_ms: i64,
     /// First wait after a failure before tasks are taken over again, milliseconds; doubles up to 64 times itself.
     pub retry_backoff_ms: i64,
 }
@@ -52,6 +55,7 @@ impl Default for Config {
             cache_bytes_per_task: 1 << 20,
             errors: ErrorPolicy::default(),
             delete_retention_ms: 86_400_000,
+            global_interval_ms: 100,
             retry_backoff_ms: 50,
         }
     }
@@ -171,7 +175,7 @@ impl<L: Log> Worker<L> {
             Ok(()) => self.failures = 0,
             Err(e) => self.recover(e, now)?,
         }
-        turn.busy = self.is_busy();
+        turn.busy |= self.is_busy();
         Ok(turn)
     }
 
@@ -207,6 +211,7 @@ impl<L: Log> Worker<L> {
             self.poll(wait)?;
         }
         self.rebalance(now)?;
+        let globals_moved = globals::update(&mut self.log, &self.view, &self.config, now)?;
         self.restore(now)?;
         turn.processed = self.process(now)?;
         for i in 0..self.slots.len() {
@@ -219,6 +224,7 @@ impl<L: Log> Worker<L> {
             }
         }
         turn.committed = self.commit_if_due(now)?;
+        turn.busy = globals_moved;
         Ok(())
     }
 
@@ -407,7 +413,7 @@ impl<L: Log> Worker<L> {
             let mut takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
             let done = takeover.step(&slot.task, restoring, now)?;
             self.crash_point("takeover.restore-step")?;
-            if done {
+            if done && self.view.globals_ready() {
                 self.crash_point("takeover.before-resume")?;
                 self.resume_task(i, now)?;
                 changed = true;

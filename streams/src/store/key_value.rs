@@ -33,6 +33,10 @@ impl<K: 'static, V: 'static> KeyValue<K, V> {
         KeyValue { key: Arc::new(key), value: Arc::new(value), options: StoreOptions::default() }
     }
 
+    pub(crate) fn formats(&self) -> (Arc<dyn Serde<K>>, Arc<dyn Serde<V>>) {
+        (self.key.clone(), self.value.clone())
+    }
+
     pub(crate) fn with_options(key: Arc<dyn Serde<K>>, value: Arc<dyn Serde<V>>, options: StoreOptions) -> Self {
         KeyValue { key, value, options }
     }

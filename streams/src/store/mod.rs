@@ -2,6 +2,7 @@
 //! context; it carries the formats, never data.
 
 mod entries;
+mod global;
 mod key_value;
 mod outer_join;
 mod record_buffer;
@@ -12,6 +13,7 @@ mod timers;
 mod versioned;
 mod window;
 
+pub use global::GlobalStore;
 pub use key_value::{KeyValue, KeyValueStore};
 pub(crate) use outer_join::{Either, OuterJoin, OuterJoinStore, Side};
 pub(crate) use record_buffer::{RecordBuffer, RecordBufferStore};

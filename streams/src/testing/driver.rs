@@ -68,6 +68,8 @@ impl TestDriver {
     #[must_use]
     #[expect(clippy::expect_used, reason = "a test driver reports by panicking")]
     pub fn with_config(topology: Topology, partitions: u32, config: Config) -> Self {
+        // The clock stands still, so global stores are looked after at every turn.
+        let config = Config { global_interval_ms: 0, ..config };
         let topology = Arc::new(topology);
         let cluster = SimCluster::new(&topology, partitions);
         let backend: Arc<dyn Backend> = Arc::new(Memory::new());

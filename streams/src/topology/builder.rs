@@ -9,10 +9,13 @@ use state::StoreKind;
 use thiserror::Error;
 
 use super::nodes::{Partitioner, TypedSink, TypedSource};
-use super::{Clock, Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole, Topology};
+use super::{
+    Clock, GlobalDef, NO_SUBTOPOLOGY, Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole,
+    Topology,
+};
 use crate::processor::Processor;
 use crate::serde::Serde;
-use crate::store::{StoreHandle, StoreSpec};
+use crate::store::{GlobalStore, KeyValue, StoreHandle, StoreSpec};
 use crate::types::TopicIndex;
 
 /// The receiving end of a node that takes `K` and `V`.
@@ -124,6 +127,7 @@ pub struct TopologyBuilder {
     stores: Vec<StoreDef>,
     clocks: Vec<Arc<str>>,
     problems: Vec<BuildError>,
+    globals: Vec<GlobalDef>,
 }
 
 impl TopologyBuilder {
@@ -137,6 +141,7 @@ impl TopologyBuilder {
             stores: Vec::new(),
             clocks: Vec::new(),
             problems: Vec::new(),
+            globals: Vec::new(),
         };
         builder.check_name("topology", application_id);
         builder
@@ -341,6 +346,25 @@ impl TopologyBuilder {
         }))
     }
 
+    /// Fills a store from a whole topic on every instance, whatever partitions its tasks have; any processor may read it.
+    /// The topic is its changelog: keys are looked up by the bytes the topic has.
+    pub fn global_store<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topic: &str,
+        spec: KeyValue<K, V>,
+    ) -> GlobalStore<K, V> {
+        let topic = self.intern(topic, TopicRole::External, None);
+        let (key, value) = spec.formats();
+        let index = self.store(name, spec.not_logged()).index();
+        if let Some(def) = self.stores.get_mut(index.0 as usize) {
+            def.subtopology = NO_SUBTOPOLOGY;
+            def.shape = "global";
+        }
+        self.globals.push(GlobalDef { store: index, topic });
+        GlobalStore { index, topic, name: name.into(), key, value, types: PhantomData }
+    }
+
     /// Records forwarded by `from` reach `to`.
     pub fn connect<K, V>(&mut self, from: Out<K, V>, to: In<K, V>) {
         self.edge(from.node, to.node, false);
@@ -405,11 +429,12 @@ impl TopologyBuilder {
         if let Some(problem) = self.problems.into_iter().next() {
             return Err(problem);
         }
-        check_sources(&self.nodes, &self.topics)?;
+        check_sources(&self.nodes, &self.globals, &self.topics)?;
         check_reachable(&self.nodes)?;
         check_acyclic(&self.nodes)?;
         for (i, store) in self.stores.iter().enumerate() {
-            if !self.nodes.iter().any(|n| n.stores.iter().any(|s| s.0 as usize == i)) {
+            let global = store.subtopology == NO_SUBTOPOLOGY;
+            if !global && !self.nodes.iter().any(|n| n.stores.iter().any(|s| s.0 as usize == i)) {
                 return Err(BuildError::UnusedStore(store.name.to_string()));
             }
         }
@@ -424,22 +449,23 @@ impl TopologyBuilder {
             stores: self.stores,
             subtopologies,
             dead_letters,
+            globals: self.globals,
             clocks,
         })
     }
 }
 
-fn check_sources(nodes: &[Node], topics: &[TopicDef]) -> Result<(), BuildError> {
+fn check_sources(nodes: &[Node], globals: &[GlobalDef], topics: &[TopicDef]) -> Result<(), BuildError> {
     let mut seen = Vec::new();
     let sources = nodes.iter().filter(|n| matches!(n.kind, NodeKind::Source(_)));
-    for topic in sources.flat_map(|n| &n.topics) {
+    for topic in sources.flat_map(|n| &n.topics).chain(globals.iter().map(|g| &g.topic)) {
         if seen.contains(topic) {
             let name = topics.get(topic.0 as usize).map_or("?", |t| &t.name);
             return Err(BuildError::TopicReadTwice(name.into()));
         }
         seen.push(*topic);
     }
-    if seen.is_empty() { Err(BuildError::NoSource) } else { Ok(()) }
+    if seen.len() == globals.len() { Err(BuildError::NoSource) } else { Ok(()) }
 }
 
 fn check_reachable(nodes: &[Node]) -> Result<(), BuildError> {

@@ -17,6 +17,16 @@ impl Topology {
             }
             out.push('\n');
         }
+        for (global, i) in self.globals.iter().zip(self.subtopologies.len()..) {
+            let store = self.stores.get(global.store.0 as usize).map_or("?", |s| &*s.name);
+            let topic = self.topic_name(global.topic);
+            let _ = write!(
+                out,
+                "   Sub-topology: {i} for global store (will not generate tasks)\n    Source: {store}-source (topics: \
+                 [{topic}])\n      --> {store}\n    Processor: {store} (stores: [{store}])\n      --> none\n      <-- \
+                 {store}-source\n\n"
+            );
+        }
         out
     }
 

@@ -88,6 +88,18 @@ pub struct StoreDef {
     pub(crate) subtopology: u16,
 }
 
+/// The sub-topology of a global store, which belongs to none.
+pub(crate) const NO_SUBTOPOLOGY: u16 = u16::MAX;
+
+/// A store that every instance fills from a whole topic.
+#[derive(Clone, Debug)]
+pub struct GlobalDef {
+    /// The store; its changelog is the topic.
+    pub store: StoreIndex,
+    /// The topic.
+    pub topic: TopicIndex,
+}
+
 pub(crate) enum NodeKind {
     Source(Arc<dyn SourceNode>),
     Processor(Arc<dyn ErasedProcessor>),
@@ -138,6 +150,7 @@ pub struct Topology {
     pub(crate) stores: Vec<StoreDef>,
     pub(crate) subtopologies: Vec<SubTopology>,
     pub(crate) dead_letters: TopicIndex,
+    pub(crate) globals: Vec<GlobalDef>,
     /// Names of all clocks as they stand in committed metadata: nodes, then stores, then named clocks.
     pub(crate) clocks: Vec<Arc<str>>,
 }
@@ -180,16 +193,22 @@ impl Topology {
         Some((StoreIndex(u16::try_from(i).ok()?), self.stores.get(i)?))
     }
 
+    /// Stores filled from whole topics, on every instance.
+    #[must_use]
+    pub fn globals(&self) -> &[GlobalDef] {
+        &self.globals
+    }
+
     /// The sub-topologies, in the order of `describe()`.
     #[must_use]
     pub fn subtopologies(&self) -> &[SubTopology] {
         &self.subtopologies
     }
 
-    /// The sub-topology a store belongs to.
+    /// The sub-topology a store belongs to; `None` for a global store.
     #[must_use]
     pub fn subtopology_of_store(&self, store: StoreIndex) -> Option<u16> {
-        self.stores.get(store.0 as usize).map(|s| s.subtopology)
+        self.stores.get(store.0 as usize).map(|s| s.subtopology).filter(|s| *s != NO_SUBTOPOLOGY)
     }
 
     /// The sub-topology that reads a topic.

@@ -31,6 +31,12 @@ pub(crate) fn find(id: &str) -> Option<Case> {
         | "tt-multi-left-outer"
         | "tt-multi-outer-left"
         | "tt-multi-outer-outer" => Case::of(table_table_multi),
+        "gt-inner-null-lookup-key"
+        | "gt-inner-tombstone"
+        | "gt-left-global-updates"
+        | "gt-left-null-both"
+        | "gt-left-null-lookup-key"
+        | "gt-left-tombstone" => Case::of(stream_global_table),
         "cogroup-two-shared" | "cogroup-three" | "cogroup-null-values" => Case::of(cogroup),
         "cogroup-then-table-join" => Case::of(cogroup_then_join),
         _ => return None,
@@ -65,6 +71,21 @@ fn stream_table<K: Datum>(s: &Scenario) -> Topology {
         (true, true) => records.join_table_with(&rows, inner, graced()),
         (false, false) => records.left_join_table(&rows, left),
         (false, true) => records.left_join_table_with(&rows, left, graced()),
+    };
+    joined.to("output", produced());
+    builder.build().expect("valid")
+}
+
+fn stream_global_table(s: &Scenario) -> Topology {
+    let builder = StreamsBuilder::new("conformance");
+    let rows = builder.global_table("global", store::<String, String>("rows"));
+    let records = builder.stream("stream", consumed::<i32, String>());
+    let key_of = |_: Option<&i32>, value: &String| value.split_once(',').map(|(_, key)| key.to_owned());
+    let join = beside("+");
+    let joined = if s.says("INNER JOIN") {
+        records.join_global(&rows, key_of, move |l, r| join(Some(l), Some(r)))
+    } else {
+        records.left_join_global(&rows, key_of, move |l, r| join(Some(l), r))
     };
     joined.to("output", produced());
     builder.build().expect("valid")

@@ -28,7 +28,7 @@ pub(crate) fn find(id: &str) -> Option<Case> {
         "task-record-order" => Case::own(|s| task_order(s, 0)),
         "papi-punctuation-queue" => Case::own(|s| punctuation_queue(s, 0)),
         "papi-punctuation-queue-aligned" => Case::own(|s| punctuation_queue(s, 50)),
-        "papi-recursive-sink" => Case::of(recursive),
+        "papi-recursive-sink" | "papi-recursive-global" => Case::of(recursive),
         "partitioner-murmur2" => Case::own(murmur2),
         _ if id.starts_with("store-versioned-") => Case::own(versioned_store),
         _ => return None,
@@ -224,7 +224,7 @@ fn max_aggregator(_: &Scenario) -> Topology {
 /// Sends a record round once more, then forwards it: to children it names.
 struct Recursive {
     again: In<String, String>,
-    output: In<String, String>,
+    outputs: Vec<In<String, String>>,
 }
 
 impl Processor for Recursive {
@@ -243,19 +243,23 @@ impl Processor for Recursive {
             let again = format!("recurse-{value}");
             cx.forward_to(self.again, record.with_value(Some(&again)))?;
         }
-        cx.forward_to(self.output, record)
+        self.outputs.iter().try_for_each(|output| cx.forward_to(*output, record))
     }
 }
 
-fn recursive(_: &Scenario) -> Topology {
+fn recursive(s: &Scenario) -> Topology {
     let mut b = TopologyBuilder::new("conformance");
     let source = b.source("source", &["input"], Tagged, Tagged, SourceOptions::default());
     let again = b.sink("again", "input", Tagged, Tagged);
-    let output = b.sink("output", "output", Tagged, Tagged);
-    let (input, out) = b.processor("recursive", Recursive { again, output });
+    let mut outputs = vec![b.sink("output", "output", Tagged, Tagged)];
+    if s.says("global-topic") {
+        outputs.push(b.sink("global-sink", "global-topic", Tagged, Tagged));
+        b.global_store("global-store", "global-topic", KeyValue::<String, String>::new(Tagged, Tagged));
+    }
+    let (input, out) = b.processor("recursive", Recursive { again, outputs: outputs.clone() });
     b.connect(source, input);
     b.connect_to(out, again);
-    b.connect_to(out, output);
+    outputs.into_iter().for_each(|output| b.connect_to(out, output));
     b.build().expect("valid")
 }
 

@@ -121,7 +121,7 @@ impl Case {
 pub(crate) fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match case.build {
         Build::Own(run) => run(scenario),
-        Build::Topology(build) => Run::new(scenario, case, mode, build(scenario)).run(),
+        Build::Topology(build) => Run::new(scenario, mode, build(scenario)).run(),
     }));
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -131,7 +131,6 @@ pub(crate) fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), St
 
 struct Run<'a> {
     scenario: &'a Scenario,
-    case: &'a Case,
     mode: Mode,
     driver: TestDriver,
     /// Everything each output has brought so far.
@@ -141,9 +140,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, case: &'a Case, mode: Mode, topology: Topology) -> Self {
+    fn new(scenario: &'a Scenario, mode: Mode, topology: Topology) -> Self {
         let driver = TestDriver::new(topology, 1);
-        Run { scenario, case, mode, driver, seen: BTreeMap::new(), dropped: 0 }
+        Run { scenario, mode, driver, seen: BTreeMap::new(), dropped: 0 }
     }
 
     fn run(mut self) -> Result<(), String> {

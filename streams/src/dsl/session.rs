@@ -36,7 +36,8 @@ impl<K: 'static, V: 'static> WindowedBy<K, V> for SessionWindows {
 ///   under its end, before the session that took it in.
 /// * *Null keys and values* are dropped and counted.
 /// * *Late records* are dropped and counted; see [`SessionWindows`] for the bound. Stream time is this operator's own and
-///   outlives a restart.
+///   outlives a restart. A session that is closed is not kept and takes no more records, unless a longer
+///   [`Materialized::with_retention`] keeps it.
 /// * *Timestamps*: the session's end.
 pub struct SessionWindowedKStream<K, V> {
     stream: KStream<K, V>,
@@ -184,7 +185,9 @@ impl<K: Clone + 'static, A: Clone + 'static> SessionAggregation<K, A> {
             graph.problem(BuildError::Unsupported(format!("'{name}': {problem}")));
         }
         let on_close = OnClose::new(graph, &name, emit);
-        let needed_ms = windows.gap_ms.saturating_add(windows.grace_ms);
+        // A session that ends just at the close time is open still, and is read. (Kafka Streams' stores keep it a millisecond
+        // too short: a late record that should have joined it is dropped.)
+        let needed_ms = windows.gap_ms.saturating_add(windows.grace_ms).saturating_add(1);
         let mut retention = Retention::new(materialized.retention_ms.unwrap_or(0).max(needed_ms));
         if let Some(on_close) = &on_close {
             let segment_ms = windows.gap_ms.max(needed_ms / SEGMENTS_PER_LOOKUP);

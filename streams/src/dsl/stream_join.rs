@@ -373,8 +373,8 @@ where
         {
             unjoined.send_closed(cx, stream_time, record)?;
         }
-        let last = time.saturating_add(self.after_ms).max(0);
-        let partners = (time.saturating_sub(self.before_ms).max(0), last);
+        let last = time.saturating_add(self.after_ms);
+        let partners = (time.saturating_sub(self.before_ms), last);
         let partners = self.other.collect(cx, key, partners, Direction::Forward)?;
         let meets_none = partners.is_empty();
         for (at, other, _) in partners {

@@ -41,12 +41,15 @@ fn name(key: u8) -> String {
 fn topology(table: impl Fn(streams::dsl::KGroupedStream<String, i64>) -> KTable<Windowed<String>, i64>) -> Topology {
     let builder = StreamsBuilder::new("model");
     let grouped = builder.stream("in", Consumed::<String, i64>::with(Utf8, I64)).group_by_key();
-    let shown = |w: Option<&Windowed<String>>| w.map(|w| format!("{} {} {}", w.key, w.start, w.end));
-    table(grouped)
-        .to_stream()
-        .map_nullable(move |window, count: Option<&i64>| (shown(window), count.copied()))
-        .to("out", Produced::with(Utf8, I64));
+    show(&table(grouped));
     builder.build().expect("valid")
+}
+
+/// To the output, with keys as text.
+fn show(table: &KTable<Windowed<String>, i64>) {
+    let shown = |w: Option<&Windowed<String>>| w.map(|w| format!("{} {} {}", w.key, w.start, w.end));
+    let stream = table.to_stream().map_nullable(move |window, count: Option<&i64>| (shown(window), count.copied()));
+    stream.to("out", Produced::with(Utf8, I64));
 }
 
 fn counts() -> Materialized<String, i64> {
@@ -55,10 +58,21 @@ fn counts() -> Materialized<String, i64> {
 
 /// What comes out, record by record, and the driver afterwards.
 fn run(topology: Topology, inputs: &[Input], crash: Crash) -> (Vec<Vec<Result>>, TestDriver) {
+    run_by(topology, inputs, crash, |_| "in")
+}
+
+/// As [`run`], each record by the topic it is given.
+fn run_by(
+    topology: Topology,
+    inputs: &[Input],
+    crash: Crash,
+    mut topic: impl FnMut(&Input) -> &'static str,
+) -> (Vec<Vec<Result>>, TestDriver) {
     let mut driver = TestDriver::new(topology, 1);
     let mut results = Vec::new();
-    for (key, time) in inputs {
-        driver.pipe("in", Some(name(*key).as_bytes()), Some(&1_i64.to_be_bytes()), *time);
+    for input in inputs {
+        let (key, time) = input;
+        driver.pipe(topic(input), Some(name(*key).as_bytes()), Some(&1_i64.to_be_bytes()), *time);
         results.push(driver.read("out").iter().map(result).collect());
         match crash {
             Crash::Never => {}
@@ -375,4 +389,53 @@ fn mistakes_are_build_errors_that_say_what_to_do() {
         Some(table.suppress(Suppressed::until_window_closes(held, BufferConfig::unbounded())))
     });
     assert!(said.contains("aggregate by windows"), "{said}");
+}
+
+/// Two streams cogrouped are one stream of both, whichever of them a record comes by.
+fn cogrouped(kind: u8, emit: EmitStrategy) -> Topology {
+    let builder = StreamsBuilder::new("model");
+    let grouped = |topic| builder.stream(topic, Consumed::<String, i64>::with(Utf8, I64)).group_by_key();
+    let both = grouped("in").cogroup(|_, _, n| n + 1).cogroup(&grouped("other"), |_, _, n| n + 1);
+    let table = match kind {
+        0 => both.windowed_by(hopping()).emit_strategy(emit).aggregate(|| 0, counts()),
+        1 => both.windowed_by(sliding()).emit_strategy(emit).aggregate(|| 0, counts()),
+        _ => both.windowed_by(sessions()).emit_strategy(emit).aggregate(|| 0, |_, a, b| a + b, counts()),
+    };
+    show(&table);
+    builder.build().expect("valid")
+}
+
+fn hopping() -> TimeWindows {
+    TimeWindows::of_size_and_grace(10, 15).advance_by(4)
+}
+
+fn sliding() -> SlidingWindows {
+    SlidingWindows::of_time_difference_and_grace(10, 15)
+}
+
+fn sessions() -> SessionWindows {
+    SessionWindows::of_inactivity_gap_and_grace(10, 15)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+
+    #[test]
+    fn a_windowed_cogroup_is_the_aggregation_of_its_inputs_merged(
+        inputs in inputs(120), kind in 0..3_u8, closes: bool, crash in crashes(),
+    ) {
+        let emit = if closes { EmitStrategy::OnWindowClose { interval_ms: 0 } } else { EmitStrategy::OnWindowUpdate };
+        let merged = topology(|g| match kind {
+            0 => g.windowed_by(hopping()).emit_strategy(emit).count(counts()),
+            1 => g.windowed_by(sliding()).emit_strategy(emit).count(counts()),
+            _ => g.windowed_by(sessions()).emit_strategy(emit).count(counts()),
+        });
+        let expected = run(merged, &inputs, Crash::Never).0;
+        let mut number = 0;
+        let alternating = |_: &Input| {
+            number += 1;
+            if number % 3 == 0 { "other" } else { "in" }
+        };
+        prop_assert_eq!(run_by(cogrouped(kind, emit), &inputs, crash, alternating).0, expected);
+    }
 }

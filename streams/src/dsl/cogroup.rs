@@ -5,21 +5,108 @@ use std::sync::Arc;
 use crate::dsl::graph::operator;
 use crate::dsl::group::KGroupedStream;
 use crate::dsl::options::Materialized;
+use crate::dsl::session::SessionAggregation;
 use crate::dsl::table::{Change, KTable, SendOld};
 use crate::dsl::table_store::{Put, TableStore};
+use crate::dsl::windowed_stream::Aggregation;
+use crate::dsl::windows::Windowed;
 use crate::error::ProcessError;
 use crate::processor::{Context, Processor};
 use crate::record::Record;
 use crate::topology::{In, Out, StoreIndex};
 
-/// Adds a value of one input to the sum: what an aggregator becomes once its value type is known to nobody else.
-type Attach<K, A> = Box<dyn FnOnce(&Shared<K, A>) -> Out<K, Change<A>>>;
+/// Makes a sum of nothing.
+pub(crate) type Initializer<A> = Arc<dyn Fn() -> A + Send + Sync>;
+
+/// A grouped stream and its aggregator, whose value type is known to nobody else: what it becomes in each kind of table.
+pub(crate) trait GroupInput<K, A> {
+    /// Adds to the rows of keys.
+    fn to_table(self: Box<Self>, shared: &Shared<K, A>, number: usize) -> Out<K, Change<A>>;
+    /// Adds to time or sliding windows.
+    fn to_windows(
+        self: Box<Self>,
+        shared: &Aggregation<K, A>,
+        initializer: Initializer<A>,
+        number: usize,
+    ) -> Out<Windowed<K>, Change<A>>
+    where
+        K: Clone;
+    /// Adds to sessions.
+    fn to_sessions(
+        self: Box<Self>,
+        shared: &SessionAggregation<K, A>,
+        initializer: Initializer<A>,
+        number: usize,
+    ) -> Out<Windowed<K>, Change<A>>
+    where
+        K: Clone;
+}
+
+struct Grouping<K, V, F> {
+    grouped: KGroupedStream<K, V>,
+    aggregator: F,
+}
+
+/// The name of an input's operator.
+fn input_name(name: &str, number: usize) -> String {
+    format!("{name}-cogroup-agg-{number}")
+}
+
+impl<K, V, A, F> GroupInput<K, A> for Grouping<K, V, F>
+where
+    K: 'static,
+    V: 'static,
+    A: Clone + 'static,
+    F: Fn(&K, &V, A) -> A + Send + Sync + 'static,
+{
+    fn to_table(self: Box<Self>, shared: &Shared<K, A>, number: usize) -> Out<K, Change<A>> {
+        let input = Input {
+            store: shared.store.clone(),
+            initializer: shared.initializer.clone(),
+            send_old: shared.send_old.clone(),
+            aggregator: self.aggregator,
+            types: std::marker::PhantomData,
+        };
+        let stream = self.grouped.stream;
+        stream.graph.below(stream.out, &input_name(&shared.name, number), input, &[shared.index])
+    }
+
+    fn to_windows(
+        self: Box<Self>,
+        shared: &Aggregation<K, A>,
+        initializer: Initializer<A>,
+        number: usize,
+    ) -> Out<Windowed<K>, Change<A>>
+    where
+        K: Clone,
+    {
+        let Grouping { grouped, aggregator } = *self;
+        let add =
+            move |key: &K, value: &V, sum: Option<A>| aggregator(key, value, sum.unwrap_or_else(|| initializer()));
+        shared.below(&grouped.stream, &input_name(&shared.name, number), add)
+    }
+
+    fn to_sessions(
+        self: Box<Self>,
+        shared: &SessionAggregation<K, A>,
+        initializer: Initializer<A>,
+        number: usize,
+    ) -> Out<Windowed<K>, Change<A>>
+    where
+        K: Clone,
+    {
+        let Grouping { grouped, aggregator } = *self;
+        let add =
+            move |key: &K, value: &V, sum: Option<A>| aggregator(key, value, sum.unwrap_or_else(|| initializer()));
+        shared.below(&grouped.stream, &input_name(&shared.name, number), add)
+    }
+}
 
 /// What all inputs of a cogroup work on.
-struct Shared<K, A> {
+pub(crate) struct Shared<K, A> {
     store: TableStore<K, A>,
     index: StoreIndex,
-    initializer: Arc<dyn Fn() -> A + Send + Sync>,
+    initializer: Initializer<A>,
     send_old: SendOld,
     name: Arc<str>,
 }
@@ -39,8 +126,8 @@ struct Shared<K, A> {
 ///     .aggregate(|| 0, Materialized::new("balance", Utf8, I64));
 /// ```
 pub struct CogroupedKStream<K, A> {
-    graph: crate::dsl::graph::Graph,
-    inputs: Vec<Attach<K, A>>,
+    pub(crate) graph: crate::dsl::graph::Graph,
+    pub(crate) inputs: Vec<Box<dyn GroupInput<K, A>>>,
 }
 
 impl<K: 'static, V: 'static> KGroupedStream<K, V> {
@@ -62,19 +149,7 @@ impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
         grouped: &KGroupedStream<K, V>,
         aggregator: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
     ) -> Self {
-        let grouped = grouped.clone();
-        let number = self.inputs.len();
-        self.inputs.push(Box::new(move |shared: &Shared<K, A>| {
-            let input = Input {
-                store: shared.store.clone(),
-                initializer: shared.initializer.clone(),
-                send_old: shared.send_old.clone(),
-                aggregator,
-                types: std::marker::PhantomData,
-            };
-            let name = format!("{}-cogroup-agg-{number}", shared.name);
-            grouped.stream.graph.below(grouped.stream.out, &name, input, &[shared.index])
-        }));
+        self.inputs.push(Box::new(Grouping { grouped: grouped.clone(), aggregator }));
         self
     }
 
@@ -95,7 +170,7 @@ impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
             name: materialized.name.clone(),
         };
         let pass = operator(|cx: &mut Context<'_, K, Change<A>>, record: Record<'_, K, Change<A>>| cx.forward(record));
-        let outs: Vec<_> = self.inputs.into_iter().map(|attach| attach(&shared)).collect();
+        let outs: Vec<_> = self.inputs.into_iter().enumerate().map(|(i, input)| input.to_table(&shared, i)).collect();
         let (_, out) = graph.edit(|b| b.processor(&materialized.name, pass));
         graph.edit(|b| outs.into_iter().for_each(|input| b.connect(input, In::of(out.node))));
         KTable::stored(graph, out, shared.store, send_old)
@@ -105,7 +180,7 @@ impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
 /// `KStreamAggregate` with a shared store.
 struct Input<K, V, A, F> {
     store: TableStore<K, A>,
-    initializer: Arc<dyn Fn() -> A + Send + Sync>,
+    initializer: Initializer<A>,
     send_old: SendOld,
     aggregator: F,
     types: std::marker::PhantomData<fn(&V)>,

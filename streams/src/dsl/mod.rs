@@ -40,6 +40,7 @@ mod suppress;
 mod table;
 mod table_join;
 mod table_store;
+mod windowed_cogroup;
 mod windowed_stream;
 mod windows;
 
@@ -55,6 +56,7 @@ pub use stream::KStream;
 pub use stream_join::{JoinWindows, StreamJoined};
 pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::{Change, KTable};
+pub use windowed_cogroup::{SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 pub use windowed_stream::{TimeWindowedKStream, WindowedBy};
 pub use windows::{
     EmitStrategy, SessionWindowedSerde, SessionWindows, SlidingWindows, TimeWindowedSerde, TimeWindows, Windowed,

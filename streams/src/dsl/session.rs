@@ -22,10 +22,10 @@ use crate::types::{NO_TIMESTAMP, Timestamp};
 /// Segments a look-up of one key in a store that emits on close has to visit at most, about.
 const SEGMENTS_PER_LOOKUP: i64 = 16;
 
-impl<K: 'static, V: 'static> WindowedBy<K, V> for SessionWindows {
-    type Grouped = SessionWindowedKStream<K, V>;
-    fn windowed(self, grouped: &KGroupedStream<K, V>) -> Self::Grouped {
-        SessionWindowedKStream { stream: grouped.stream.clone(), windows: self, emit: EmitStrategy::default() }
+impl<K: 'static, V: 'static> WindowedBy<KGroupedStream<K, V>> for SessionWindows {
+    type Windowed = SessionWindowedKStream<K, V>;
+    fn windowed(self, grouped: KGroupedStream<K, V>) -> Self::Windowed {
+        SessionWindowedKStream { stream: grouped.stream, windows: self, emit: EmitStrategy::default() }
     }
 }
 

@@ -23,11 +23,11 @@ use crate::types::{NO_TIMESTAMP, Timestamp};
 const SEGMENTS_PER_LOOKUP: i64 = 4;
 
 /// Windows a stream can be grouped into: [`TimeWindows`], [`SlidingWindows`], [`crate::dsl::SessionWindows`].
-pub trait WindowedBy<K, V> {
-    /// What the grouping becomes.
-    type Grouped;
-    /// Groups.
-    fn windowed(self, grouped: &KGroupedStream<K, V>) -> Self::Grouped;
+pub trait WindowedBy<G> {
+    /// What the grouping `G` becomes.
+    type Windowed;
+    /// Cuts it into these windows.
+    fn windowed(self, grouped: G) -> Self::Windowed;
 }
 
 impl<K: 'static, V: 'static> KGroupedStream<K, V> {
@@ -43,23 +43,23 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
     ///     .count(Materialized::new("clicks-per-minute", Utf8, I64));
     /// ```
     #[must_use]
-    pub fn windowed_by<W: WindowedBy<K, V>>(&self, windows: W) -> W::Grouped {
-        windows.windowed(self)
+    pub fn windowed_by<W: WindowedBy<Self>>(&self, windows: W) -> W::Windowed {
+        windows.windowed(self.clone())
     }
 }
 
-impl<K: 'static, V: 'static> WindowedBy<K, V> for TimeWindows {
-    type Grouped = TimeWindowedKStream<K, V>;
-    fn windowed(self, grouped: &KGroupedStream<K, V>) -> Self::Grouped {
-        TimeWindowedKStream { stream: grouped.stream.clone(), windows: Kind::Time(self), emit: EmitStrategy::default() }
+impl<K: 'static, V: 'static> WindowedBy<KGroupedStream<K, V>> for TimeWindows {
+    type Windowed = TimeWindowedKStream<K, V>;
+    fn windowed(self, grouped: KGroupedStream<K, V>) -> Self::Windowed {
+        TimeWindowedKStream { stream: grouped.stream, windows: Kind::Time(self), emit: EmitStrategy::default() }
     }
 }
 
-impl<K: 'static, V: 'static> WindowedBy<K, V> for SlidingWindows {
-    type Grouped = TimeWindowedKStream<K, V>;
-    fn windowed(self, grouped: &KGroupedStream<K, V>) -> Self::Grouped {
+impl<K: 'static, V: 'static> WindowedBy<KGroupedStream<K, V>> for SlidingWindows {
+    type Windowed = TimeWindowedKStream<K, V>;
+    fn windowed(self, grouped: KGroupedStream<K, V>) -> Self::Windowed {
         let windows = Kind::Sliding(self);
-        TimeWindowedKStream { stream: grouped.stream.clone(), windows, emit: EmitStrategy::default() }
+        TimeWindowedKStream { stream: grouped.stream, windows, emit: EmitStrategy::default() }
     }
 }
 

@@ -26,7 +26,7 @@ struct Export {
 }
 
 /// `GET /export/topics`, `GET /export/topics/{topic}?partition=&from=`, `GET /export/payment-provider`.
-pub fn router(broker: Arc<LocalBroker>, provider_url: &str) -> Router {
+pub(crate) fn router(broker: Arc<LocalBroker>, provider_url: &str) -> Router {
     Router::new()
         .route("/export/topics", get(topics))
         .route("/export/topics/{topic}", get(records))

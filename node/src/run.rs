@@ -59,7 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         ..rocks::Options::default()
     };
     let backend: Arc<dyn Backend> = Arc::new(
-        RocksBackend::open(&directory.join("state"), options)
+        RocksBackend::open(directory.join("state"), options)
             .with_context(|| format!("cannot open the stores in {}", directory.display()))?,
     );
     let stop = Arc::new(Stop::default());

@@ -83,12 +83,15 @@ impl Effects {
         timestamp: Timestamp,
         headers: &Headers,
     ) {
-        let copy = |bytes: &[u8], out: &mut Vec<u8>| out.extend_from_slice(bytes);
+        let copy = |bytes: &[u8], out: &mut Vec<u8>| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
         let pushed = self.push_with::<std::convert::Infallible>(
             topic,
             partition,
-            key.map(|b| move |out: &mut Vec<u8>| Ok(copy(b, out))),
-            value.map(|b| move |out: &mut Vec<u8>| Ok(copy(b, out))),
+            key.map(|b| move |out: &mut Vec<u8>| copy(b, out)),
+            value.map(|b| move |out: &mut Vec<u8>| copy(b, out)),
             timestamp,
             headers,
         );

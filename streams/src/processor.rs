@@ -43,6 +43,15 @@ pub trait Processor: Send + Sync + 'static {
         record: Record<'_, Self::KeyIn, Self::ValueIn>,
     ) -> Result<(), ProcessError>;
 
+    /// Called before a commit of what the task has processed, parents before children: what was held back for the commit
+    /// is sent on now.
+    ///
+    /// # Errors
+    /// As [`Processor::process`]; a rejected flush is logged and undone.
+    fn flush(&self, _cx: &mut Context<'_, Self::KeyOut, Self::ValueOut>) -> Result<(), ProcessError> {
+        Ok(())
+    }
+
     /// Called when a schedule is due; `time` is the stream or wall-clock time now, not the deadline.
     ///
     /// # Errors
@@ -97,7 +106,7 @@ impl<'a> Message<'a> {
     /// Never for a topology built through the typed handles; an error rather than a panic, because a worker must survive a
     /// bug in one topology.
     pub(crate) fn typed<K: 'static, V: 'static>(self) -> Result<Record<'a, K, V>, ProcessError> {
-        fn cast<'a, T: 'static>(any: Option<&'a dyn Any>) -> Result<Option<&'a T>, ProcessError> {
+        fn cast<T: 'static>(any: Option<&dyn Any>) -> Result<Option<&T>, ProcessError> {
             any.map(|a| {
                 a.downcast_ref::<T>()
                     .ok_or_else(|| ProcessError::Topology(format!("node expected {}", std::any::type_name::<T>())))
@@ -278,6 +287,7 @@ impl<K, V> crate::store::StateAccess for Context<'_, K, V> {
 pub(crate) trait ErasedProcessor: Send + Sync {
     fn init(&self, cx: &mut Cx<'_>) -> Result<(), ProcessError>;
     fn process(&self, cx: &mut Cx<'_>, message: Message<'_>) -> Result<(), ProcessError>;
+    fn flush(&self, cx: &mut Cx<'_>) -> Result<(), ProcessError>;
     fn punctuate(&self, cx: &mut Cx<'_>, schedule: ScheduleId, time: Timestamp) -> Result<(), ProcessError>;
 }
 
@@ -288,6 +298,9 @@ impl<P: Processor> ErasedProcessor for P {
     fn process(&self, cx: &mut Cx<'_>, message: Message<'_>) -> Result<(), ProcessError> {
         let record = message.typed()?;
         Processor::process(self, &mut Context::new(cx.reborrow()), record)
+    }
+    fn flush(&self, cx: &mut Cx<'_>) -> Result<(), ProcessError> {
+        Processor::flush(self, &mut Context::new(cx.reborrow()))
     }
     fn punctuate(&self, cx: &mut Cx<'_>, schedule: ScheduleId, time: Timestamp) -> Result<(), ProcessError> {
         Processor::punctuate(self, &mut Context::new(cx.reborrow()), schedule, time)

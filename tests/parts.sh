@@ -9,6 +9,9 @@ part quick 45m "~3 min" "formatting, clippy, shellcheck, and every Rust test: ne
 part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly-once, fencing, takeover"
 part clients 20m "~2 min" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
 
+part seeds 10m "~1 min" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
+part badinput 10m "~1 min" "every row of docs/http.md's table of bad input, over real connections to a real process"
+
 part_quick() {
   need_build_tools
   need_rust_component rustfmt
@@ -34,24 +37,68 @@ part_clients() {
   need_python
   build_programs
   start_kafka "$PORT_BASE"
+  KAFKA_JARS=$("$ROOT/deploy/kafka/kafka.sh" jars)
   start_store_on_kafka $((PORT_BASE + 2))
-  client_tests tests/clients
+  client_tests test_orders.py test_partitions.py
+  do_it "$LOADGEN" audit --kafka "$BROKERS" --http "$STORE_URL" --payment-url "$PROVIDER_URL"
+}
+
+# The commands name port 8088, so it is not one of this part's own.
+part_seeds() {
+  local seconds=30
+  need_python
+  need_siege
+  build_programs
+  port_taken 8088 && die_not_ready "port 8088, which the documents' commands name, is taken: stop what listens there"
+  start_store_embedded 8088
+  if ! full; then
+    seconds=10
+    reduced "siege for $seconds s instead of 30"
+  fi
+  # A home of its own: siege writes its configuration there, and somebody's own must not decide the result.
+  export HOME=$PART_DIR PATH=$VENV/bin:$PATH SIEGE_SECONDS=$seconds
+  client_tests test_seeds.py
+  do_it "$LOADGEN" audit --http "$STORE_URL"
+}
+
+part_badinput() {
+  need_python
+  build_programs
+  start_provider $((PORT_BASE + 1))
+  start_store_embedded "$PORT_BASE" --set "payment.url=$PROVIDER_URL"
+  client_tests test_bad_input.py
+  do_it "$LOADGEN" audit --http "$STORE_URL" --payment-url "$PROVIDER_URL"
+}
+
+# start_store_embedded PORT [options of up…]: `orderflow up`, empty; leaves its base URL in $STORE_URL.
+start_store_embedded() {
+  STORE_URL=http://127.0.0.1:$1
+  serve orderflow "$STORE_URL/readyz" "$ORDERFLOW" up --listen "127.0.0.1:$1" --data-dir "$PART_DIR/data" "${@:2}"
+}
+
+# start_provider PORT: a payment provider that tests can set; leaves its base URL in $PROVIDER_URL.
+start_provider() {
+  PROVIDER_URL=http://127.0.0.1:$1
+  serve payment-sim "$PROVIDER_URL/settings" "$ORDERFLOW" payment-sim --listen "127.0.0.1:$1"
 }
 
 # start_store_on_kafka PORT: topics, a payment provider on PORT+1 and one node on PORT; leaves its base URL in $STORE_URL.
 start_store_on_kafka() {
-  local provider=127.0.0.1:$(($1 + 1))
-  STORE_URL=http://127.0.0.1:$1
   do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS"
-  serve payment-sim "http://$provider/settings" "$ORDERFLOW" payment-sim --listen "$provider"
-  serve node "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --listen "127.0.0.1:$1" \
-    --instance-id node --data-dir "$PART_DIR/node" --set "payment.url=http://$provider"
+  start_provider $(($1 + 1))
+  start_instance node "$1"
 }
 
-# client_tests PATH…: the Python tests there, against $BROKERS and $STORE_URL.
+# start_instance NAME PORT: one node on $BROKERS; leaves its base URL in $STORE_URL.
+start_instance() {
+  STORE_URL=http://127.0.0.1:$2
+  serve "$1" "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --listen "127.0.0.1:$2" \
+    --instance-id "$1" --data-dir "$PART_DIR/$1" --set "payment.url=$PROVIDER_URL"
+}
+
+# client_tests FILE…: the Python tests of tests/clients, against $STORE_URL, and $BROKERS, $PROVIDER_URL where there are any.
 client_tests() {
-  local jars
-  jars=$("$ROOT/deploy/kafka/kafka.sh" jars)
-  do_it env PYTHONDONTWRITEBYTECODE=1 ORDERFLOW_BROKERS="$BROKERS" ORDERFLOW_URL="$STORE_URL" KAFKA_JARS="$jars" \
-    "$VENV/bin/python" -m pytest -c "$ROOT/tests/clients/pytest.ini" "${@/#/$ROOT/}"
+  do_it env PYTHONDONTWRITEBYTECODE=1 ORDERFLOW_URL="$STORE_URL" ORDERFLOW_BROKERS="${BROKERS:-}" \
+    PROVIDER_URL="${PROVIDER_URL:-}" KAFKA_JARS="${KAFKA_JARS:-}" \
+    "$VENV/bin/python" -m pytest -c "$ROOT/tests/clients/pytest.ini" "${@/#/$ROOT/tests/clients/}"
 }

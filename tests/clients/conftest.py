@@ -2,11 +2,12 @@
 
 They read from the environment where it is, and refuse to guess:
 
-  ORDERFLOW_BROKERS   bootstrap address of the Kafka cluster it runs on
-  ORDERFLOW_URL       base URL of one of its instances
+  ORDERFLOW_URL       base URL of the store, or of one of its instances
+  ORDERFLOW_BROKERS   bootstrap address of the Kafka cluster it runs on, for the tests that need one
+  PROVIDER_URL        base URL of its `orderflow payment-sim`, for the tests that set how it behaves
   KAFKA_JARS          folder of Kafka's own jars (`deploy/kafka/kafka.sh jars`), for the Java client
 
-`./test kafka` starts everything and sets them.
+The parts of `./test` start everything and set them (tests/parts.sh).
 """
 
 import os
@@ -22,7 +23,7 @@ from store import Commands, Events, Web
 def _environment(name):
     value = os.environ.get(name)
     if not value:
-        pytest.exit(f"{name} is not set; ./test kafka starts a store and sets it", returncode=3)
+        pytest.exit(f"{name} is not set; the parts of ./test start a store and set it", returncode=3)
     return value
 
 
@@ -43,7 +44,7 @@ def admin(brokers):
 
 @pytest.fixture(scope="session")
 def web():
-    return Web(_environment("ORDERFLOW_URL"))
+    return Web(_environment("ORDERFLOW_URL"), os.environ.get("PROVIDER_URL", ""))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ Confluent's, so that a difference in framing, subject naming or schema is a fail
 
 import time
 import uuid
+from contextlib import contextmanager
 
 import requests
 from confluent_kafka import Consumer, Producer
@@ -141,8 +142,9 @@ class Events:
 class Web:
     """The store's HTTP side, as far as these tests ask it."""
 
-    def __init__(self, base):
+    def __init__(self, base, provider=""):
         self.base = base.rstrip("/")
+        self._provider = provider
         self._session = requests.Session()
 
     def get(self, path):
@@ -150,6 +152,18 @@ class Web:
 
     def post(self, path, body, **headers):
         return self._session.post(self.base + path, json=body, headers=headers, timeout=30)
+
+    def delete(self, path):
+        return self._session.delete(self.base + path, timeout=30)
+
+    @contextmanager
+    def payments(self, **settings):
+        """Has the payment provider behave so inside a `with`, and as before after it."""
+        url = self._provider + "/settings"
+        before = self._session.get(url, timeout=10).json()
+        self._session.put(url, json=settings, timeout=10).raise_for_status()
+        yield
+        self._session.put(url, json=before, timeout=10).raise_for_status()
 
     def wait_for(self, path, satisfied):
         """The JSON at `path` once `satisfied(json)`; a 404 counts as not yet."""

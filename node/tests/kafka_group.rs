@@ -6,7 +6,7 @@ mod kafka_support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use kafka_support::{Instance, Scene, disk, wait_until};
+use kafka_support::{Instance, Scene, alone, disk, wait_until};
 
 const PARTITIONS: u32 = 4;
 const TASKS: usize = 2 * PARTITIONS as usize;
@@ -14,6 +14,7 @@ const TASKS: usize = 2 * PARTITIONS as usize;
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn tasks_move_between_instances_under_load() {
+    let _alone = alone();
     let mut scene = Scene::new("rebalance", PARTITIONS);
     let (disk_a, disk_b) = (disk(), disk());
     let a = Instance::start(&scene, "a", &disk_a);
@@ -47,6 +48,7 @@ fn tasks_move_between_instances_under_load() {
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn a_dead_instances_tasks_go_on_within_the_session_timeout_and_two_seconds() {
+    let _alone = alone();
     let mut scene = Scene::new("takeover", PARTITIONS);
     let (disk_a, disk_b) = (disk(), disk());
     let a = Instance::start(&scene, "a", &disk_a);
@@ -70,6 +72,7 @@ fn a_dead_instances_tasks_go_on_within_the_session_timeout_and_two_seconds() {
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn a_broker_restart_in_the_middle_changes_nothing() {
+    let _alone = alone();
     let broker = Broker::start();
     let mut scene = Scene::on(&broker.address(), "broker", PARTITIONS);
     let disk = disk();
@@ -125,6 +128,7 @@ impl Drop for Broker {
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn tasks_move_under_the_consumer_protocol_too() {
+    let _alone = alone();
     let mut scene = Scene::new("kip848", PARTITIONS);
     scene.protocol = node::config::GroupProtocol::Consumer;
     let (disk_a, disk_b) = (disk(), disk());
@@ -152,6 +156,7 @@ fn tasks_move_under_the_consumer_protocol_too() {
 #[test]
 #[ignore = "needs Kafka: ./test kafka"]
 fn more_instances_than_partitions_leave_one_idle() {
+    let _alone = alone();
     let mut scene = Scene::new("idle", 1);
     let (a, b) = (Instance::start(&scene, "a", &disk()), Instance::start(&scene, "b", &disk()));
     scene.produce(50);

@@ -133,6 +133,8 @@ pub(super) struct GroupConsumer {
     revoking: bool,
     /// Under an incremental protocol: what happens once the worker has let go.
     change: Option<Change>,
+    /// librdkafka and we disagree about what is assigned, and only a new consumer settles it.
+    broken: bool,
     /// An assignment that the worker is to be told at the next poll.
     announce: bool,
     // Kept for the consumer's life (see `PartitionQueue`).
@@ -162,6 +164,7 @@ impl GroupConsumer {
             inputs: Vec::new(),
             revoking: false,
             change: None,
+            broken: false,
             announce: false,
             queues: FxHashMap::default(),
             consumer: Arc::new(consumer),
@@ -211,7 +214,9 @@ impl GroupConsumer {
             }
             while let Some(event) = self.consumer.context().next() {
                 quiet = 0;
-                self.apply(event, polled)?;
+                let applied = self.apply(event, polled);
+                self.broken |= applied.is_err();
+                applied?;
             }
             if quiet == 2 {
                 break;
@@ -379,7 +384,9 @@ impl GroupConsumer {
         let name = self.topics.name(tp.topic);
         list.add_partition_offset(name, native_partition(tp), NativeOffset::Offset(offset.0))
             .map_err(|e| Error::Unknown(e.to_string()))?;
-        seek(&consumer, &list)?;
+        let sought = seek(&consumer, &list);
+        self.broken |= sought.is_err();
+        sought?;
         let input = self.input(tp)?;
         if !std::mem::replace(&mut input.fetching, true) {
             consumer.resume(&list).map_err(|e| Error::Unknown(format!("resume: {e}")))?;
@@ -420,6 +427,11 @@ impl GroupConsumer {
         }
         self.announce = !self.inputs.is_empty();
         Ok(())
+    }
+
+    /// True when this consumer is to be replaced.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// True when at least one partition's records are waited for.

@@ -87,8 +87,8 @@ pub struct KafkaLog {
     transactional_id: String,
     topics: Arc<Topics>,
     partitions: Vec<u32>,
-    /// Topic ids as of the last assignment or reset.
-    ids: FxHashMap<TopicIndex, [u8; 16]>,
+    /// Topic ids as of the last assignment or reset; `None` until they are asked again.
+    ids: Option<FxHashMap<TopicIndex, [u8; 16]>>,
     /// Ends of changelogs as of the last [`Log::range`]: where their restore ends.
     ends: FxHashMap<TopicPartition, Offset>,
     /// Since when a restore has been held up by an open transaction.
@@ -100,8 +100,6 @@ pub struct KafkaLog {
     /// `None` once closed.
     consumer: Option<GroupConsumer>,
     watchdog: Watchdog,
-    /// A partition that is ours could not be sought: librdkafka and we disagree, and only a new consumer settles it.
-    broken: bool,
     membership: Membership,
     observer: BaseConsumer<MemberContext>,
 }
@@ -167,7 +165,7 @@ impl KafkaLog {
             transactional_id,
             topics,
             partitions,
-            ids,
+            ids: Some(ids),
             ends: FxHashMap::default(),
             blocked_since: None,
             peers,
@@ -175,7 +173,6 @@ impl KafkaLog {
             producer: Some(producer),
             consumer: Some(consumer),
             watchdog: Watchdog::new(Instant::now()),
-            broken: false,
             membership,
             observer,
         })
@@ -189,16 +186,21 @@ impl KafkaLog {
         self.producer.as_mut().ok_or_else(|| Error::Unknown("there is no producer; it is to be reset".to_owned()))
     }
 
-    /// A topic deleted and created again gets another id: asked at every assignment.
-    fn refresh_ids(&mut self) -> Result<(), Error> {
-        self.ids = ids_of(&describe(&self.observer, &self.topics)?);
-        Ok(())
+    /// A topic deleted and created again gets another id: asked anew after every assignment.
+    fn topic_id(&mut self, topic: TopicIndex) -> Result<[u8; 16], Error> {
+        let ids = match self.ids.take() {
+            Some(ids) => ids,
+            None => ids_of(&describe(&self.observer, &self.topics)?),
+        };
+        let id = ids.get(&topic).copied();
+        self.ids = Some(ids);
+        id.ok_or_else(|| Error::Fatal(format!("there is no topic {topic:?}")))
     }
 
-    /// Replaces a consumer that has stalled or cannot be positioned; true when it did.
+    /// Replaces a consumer that has stalled or is of another mind than we are; true when it did.
     fn watch(&mut self, heard: bool) -> Result<bool, Error> {
         let (Some(consumer), now) = (&self.consumer, Instant::now()) else { return Ok(false) };
-        let broken = std::mem::take(&mut self.broken);
+        let broken = consumer.is_broken();
         if !broken && (heard || !consumer.expects_records()) {
             self.watchdog.heard(now);
             return Ok(false);
@@ -206,7 +208,7 @@ impl KafkaLog {
         if !broken && !self.watchdog.has_stalled(now, || consumer.is_behind(STALL_QUERY_TIMEOUT)) {
             return Ok(false);
         }
-        let why = if broken { "cannot be positioned" } else { "has stalled with records waiting" };
+        let why = if broken { "could not be assigned or positioned" } else { "has stalled with records waiting" };
         tracing::warn!(worker = self.transactional_id, why, "the consumer is replaced by a new one");
         if let Some(old) = self.consumer.take() {
             in_background(&self.transactional_id, old);
@@ -311,19 +313,25 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
         let before = polled.records.len() + polled.caught_up.len() + polled.rebalance.len();
-        self.consumer()?.poll(timeout, polled)?;
+        let outcome = self.consumer()?.poll(timeout, polled);
         let heard = polled.records.len() + polled.caught_up.len() + polled.rebalance.len() > before;
+        if matches!(outcome, Err(Error::Fatal(_))) {
+            return outcome;
+        }
         self.replayer.stop_if_idle();
         if self.watch(heard)? {
+            // Whatever the old consumer said last is void.
+            polled.rebalance.clear();
             polled.rebalance.push(Rebalance::Lost);
+            return Ok(());
         }
         if polled.rebalance.iter().any(|r| matches!(r, Rebalance::Assigned(_))) {
             self.replayer.stop();
             self.blocked_since = None;
+            self.ids = None;
             self.peers.learn(&self.observer);
-            self.refresh_ids()?;
         }
-        Ok(())
+        outcome
     }
 
     fn begin(&mut self) -> Result<(), Error> {
@@ -360,7 +368,8 @@ impl Log for KafkaLog {
         let config = self.settings.transactional_producer(&self.transactional_id);
         self.producer =
             Some(TransactionalProducer::start(&config, self.topics.clone(), self.settings.transaction_timeout)?);
-        self.refresh_ids()
+        self.ids = None;
+        Ok(())
     }
 
     fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
@@ -387,7 +396,7 @@ impl Log for KafkaLog {
             .map_err(|e| Error::Unknown(format!("{name}-{}: {e}", partition.partition)))?;
         let (start, end) = (Offset(start), Offset(end));
         self.ends.insert(partition, end);
-        let topic_id = self.ids.get(&partition.topic).copied().unwrap_or_default();
+        let topic_id = self.topic_id(partition.topic)?;
         Ok(LogRange { topic_id, start, end })
     }
 
@@ -412,9 +421,7 @@ impl Log for KafkaLog {
     }
 
     fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
-        let sought = self.consumer()?.seek_and_resume(input, offset);
-        self.broken |= sought.is_err();
-        sought
+        self.consumer()?.seek_and_resume(input, offset)
     }
 
     fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {

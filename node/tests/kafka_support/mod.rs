@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -26,17 +26,23 @@ use streams::{
 };
 
 /// Longest wait for anything a test waits for.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// One turn of a worker.
-pub const TURN: Duration = Duration::from_millis(20);
+pub(crate) const TURN: Duration = Duration::from_millis(20);
 /// Words of the generated lines.
 const WORDS: u64 = 40;
+
+/// Held by tests that measure time or restart brokers: they run one after the other.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The cluster to test against.
 ///
 /// # Panics
 /// Without one: these tests are ignored unless asked for.
-pub fn brokers() -> String {
+pub(crate) fn brokers() -> String {
     std::env::var("ORDERFLOW_TEST_BROKERS").expect("set ORDERFLOW_TEST_BROKERS=host:port, or run `./test kafka`")
 }
 
@@ -91,7 +97,7 @@ impl Processor for Count {
 }
 
 /// Lines are split into words, words are counted: two sub-topologies with a repartition topic between them.
-pub fn word_count() -> Topology {
+pub(crate) fn word_count() -> Topology {
     let mut b = TopologyBuilder::new("word-count");
     let counts = b.store("counts", KeyValue::<String, i64>::new(Utf8, I64));
     let lines = b.source("lines", &["lines"], Utf8, Utf8, SourceOptions::default());
@@ -108,25 +114,25 @@ pub fn word_count() -> Topology {
 }
 
 /// Topics of one test, and what their content must be.
-pub struct Scene {
-    pub topology: Arc<Topology>,
-    pub partitions: u32,
-    pub prefix: String,
-    pub brokers: String,
-    pub expected: BTreeMap<String, i64>,
-    pub protocol: GroupProtocol,
-    pub transaction_timeout_ms: u32,
+pub(crate) struct Scene {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) partitions: u32,
+    pub(crate) prefix: String,
+    pub(crate) brokers: String,
+    pub(crate) expected: BTreeMap<String, i64>,
+    pub(crate) protocol: GroupProtocol,
+    pub(crate) transaction_timeout_ms: u32,
     lines: u64,
     producer: ThreadedProducer<DefaultProducerContext>,
 }
 
 impl Scene {
     /// New topics of this many partitions.
-    pub fn new(name: &str, partitions: u32) -> Scene {
+    pub(crate) fn new(name: &str, partitions: u32) -> Scene {
         Scene::on(&brokers(), name, partitions)
     }
 
-    pub fn on(brokers: &str, name: &str, partitions: u32) -> Scene {
+    pub(crate) fn on(brokers: &str, name: &str, partitions: u32) -> Scene {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
@@ -153,7 +159,7 @@ impl Scene {
         scene
     }
 
-    pub fn kafka(&self) -> Kafka {
+    pub(crate) fn kafka(&self) -> Kafka {
         Kafka {
             brokers: self.brokers.clone(),
             group_protocol: self.protocol,
@@ -165,12 +171,12 @@ impl Scene {
         }
     }
 
-    pub fn settings(&self, instance: &str) -> Settings {
+    pub(crate) fn settings(&self, instance: &str) -> Settings {
         Settings::new(&self.kafka(), &self.prefix, instance).expect("settings")
     }
 
     /// Produces lines of three words each; what they count up to is expected from now on.
-    pub fn produce(&mut self, lines: u64) {
+    pub(crate) fn produce(&mut self, lines: u64) {
         for _ in 0..lines {
             let n = self.lines;
             self.lines += 1;
@@ -184,7 +190,7 @@ impl Scene {
         self.flush();
     }
 
-    pub fn line(&self, key: &str, line: &str) {
+    pub(crate) fn line(&self, key: &str, line: &str) {
         let topic = format!("{}lines", self.prefix);
         let timestamp = now_ms();
         loop {
@@ -199,25 +205,25 @@ impl Scene {
         }
     }
 
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.producer.flush(PATIENCE).expect("produced");
     }
 
-    pub fn expected_total(&self) -> i64 {
+    pub(crate) fn expected_total(&self) -> i64 {
         self.expected.values().sum()
     }
 
     /// A worker over this state.
-    pub fn worker(&self, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
+    pub(crate) fn worker(&self, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
         Killable::new(self, instance, backend)
     }
 
     /// Sum of all counts in this state.
-    pub fn total(&self, view: &View) -> i64 {
+    pub(crate) fn total(&self, view: &View) -> i64 {
         self.counts(view).values().sum()
     }
 
-    pub fn counts(&self, view: &View) -> BTreeMap<String, i64> {
+    pub(crate) fn counts(&self, view: &View) -> BTreeMap<String, i64> {
         let (store, _) = view.store("counts").expect("a store");
         let mut counts = BTreeMap::new();
         for partition in 0..self.partitions {
@@ -232,7 +238,7 @@ impl Scene {
     }
 
     /// Lowers what the topic of words takes per batch, bytes.
-    pub fn limit_words(&self, bytes: u32) {
+    pub(crate) fn limit_words(&self, bytes: u32) {
         use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
         let admin: AdminClient<rdkafka::client::DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("a client");
@@ -247,12 +253,12 @@ impl Scene {
     }
 
     /// All committed records of a topic, in offset order within a partition.
-    pub fn committed(&self, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
+    pub(crate) fn committed(&self, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
         committed(&self.brokers, &format!("{}{topic}", self.prefix))
     }
 
     /// The verdict: the output holds, per word, every count from 1 to the expected one, each once and in order.
-    pub fn verify(&self) {
+    pub(crate) fn verify(&self) {
         let mut last: BTreeMap<String, i64> = BTreeMap::new();
         for (partition, offset, key, value) in self.committed("counted") {
             let word = String::from_utf8(key).expect("a word");
@@ -264,12 +270,12 @@ impl Scene {
     }
 
     /// Number of committed output records.
-    pub fn outputs(&self) -> i64 {
+    pub(crate) fn outputs(&self) -> i64 {
         i64::try_from(self.committed("counted").len()).expect("few")
     }
 
     /// Waits until the output is complete, then judges it.
-    pub fn await_and_verify(&self) {
+    pub(crate) fn await_and_verify(&self) {
         let deadline = Instant::now() + PATIENCE;
         while self.outputs() < self.expected_total() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
@@ -279,7 +285,7 @@ impl Scene {
 }
 
 /// True when no open transaction hides anything of the topic.
-pub fn is_stable(brokers: &str, topic: &str) -> bool {
+pub(crate) fn is_stable(brokers: &str, topic: &str) -> bool {
     let ends = |isolation: &str| -> Vec<i64> {
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
@@ -293,7 +299,7 @@ pub fn is_stable(brokers: &str, topic: &str) -> bool {
     ends("read_committed") == ends("read_uncommitted")
 }
 
-pub fn committed(brokers: &str, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
+pub(crate) fn committed(brokers: &str, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
         .set("group.id", "judge")
@@ -330,31 +336,31 @@ pub fn committed(brokers: &str, topic: &str) -> Vec<(i32, i64, Vec<u8>, Vec<u8>)
 }
 
 /// State as it survives the worker: what a kill −9 leaves, when the backend's writes are in the operating system.
-pub fn disk() -> Arc<dyn Backend> {
+pub(crate) fn disk() -> Arc<dyn Backend> {
     Arc::new(Memory::new())
 }
 
 /// Counts what passes through the port.
 #[derive(Default)]
-pub struct Passed {
-    pub restored: AtomicU64,
-    pub commits: AtomicU64,
-    pub resets: AtomicU64,
+pub(crate) struct Passed {
+    pub(crate) restored: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) resets: AtomicU64,
     /// Changelog records of the open transaction, and of the largest so far: what a kill may leave to be restored.
-    pub changelog: AtomicU64,
-    pub changelog_max: AtomicU64,
-    pub polled: AtomicU64,
-    pub refused: AtomicU64,
-    pub commit_nanos: AtomicU64,
+    pub(crate) changelog: AtomicU64,
+    pub(crate) changelog_max: AtomicU64,
+    pub(crate) polled: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) commit_nanos: AtomicU64,
 }
 
 /// A [`KafkaLog`] that counts.
-pub struct Counting {
-    pub inner: KafkaLog,
-    pub passed: Arc<Passed>,
-    pub changelog: TopicIndex,
+pub(crate) struct Counting {
+    pub(crate) inner: KafkaLog,
+    pub(crate) passed: Arc<Passed>,
+    pub(crate) changelog: TopicIndex,
     /// Called once, before the next commit.
-    pub before_commit: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) before_commit: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Log for Counting {
@@ -439,14 +445,14 @@ impl Log for Counting {
 }
 
 /// A worker driven turn by turn; dropping it without [`Killable::close`] is a kill.
-pub struct Killable {
-    pub worker: Worker<Counting>,
-    pub view: Arc<View>,
-    pub passed: Arc<Passed>,
+pub(crate) struct Killable {
+    pub(crate) worker: Worker<Counting>,
+    pub(crate) view: Arc<View>,
+    pub(crate) passed: Arc<Passed>,
 }
 
 impl Killable {
-    pub fn new(scene: &Scene, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
+    pub(crate) fn new(scene: &Scene, instance: &str, backend: &Arc<dyn Backend>) -> Killable {
         let inner = KafkaLog::connect(&scene.settings(instance), &scene.topology, 0, None).expect("connected");
         let passed = Arc::new(Passed::default());
         let view = View::open(scene.topology.clone(), backend.clone()).expect("a view");
@@ -456,7 +462,7 @@ impl Killable {
     }
 
     /// Turns until `done`, or until the worker stops.
-    pub fn run_until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<(), streams::Error> {
+    pub(crate) fn run_until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<(), streams::Error> {
         let deadline = Instant::now() + PATIENCE;
         while !done(self) {
             assert!(Instant::now() < deadline, "waited in vain until {what}; tasks: {:?}", self.view.tasks());
@@ -466,7 +472,7 @@ impl Killable {
     }
 
     /// Turns, with new lines all the time, until the worker stops.
-    pub fn run_while_producing(&mut self, scene: &mut Scene) -> Result<(), streams::Error> {
+    pub(crate) fn run_while_producing(&mut self, scene: &mut Scene) -> Result<(), streams::Error> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             scene.produce(5);
@@ -477,33 +483,33 @@ impl Killable {
         Ok(())
     }
 
-    pub fn run_to_total(&mut self, scene: &Scene) -> Result<(), streams::Error> {
+    pub(crate) fn run_to_total(&mut self, scene: &Scene) -> Result<(), streams::Error> {
         let want = scene.expected_total();
         self.run_until("all is counted", |k| scene.total(&k.view) >= want)
     }
 
-    pub fn is_running(&self, tasks: usize) -> bool {
+    pub(crate) fn is_running(&self, tasks: usize) -> bool {
         let all = self.view.tasks();
         all.len() == tasks && all.iter().all(|(_, t)| t.phase == Phase::Running)
     }
 
-    pub fn close(self) {
+    pub(crate) fn close(self) {
         self.worker.close(now_ms()).expect("a clean stop");
     }
 }
 
 /// A worker on a thread of its own.
-pub struct Instance {
+pub(crate) struct Instance {
     stop: Arc<AtomicBool>,
     kill: Arc<AtomicBool>,
     die: Arc<AtomicBool>,
-    pub passed: Arc<Passed>,
-    pub view: Arc<View>,
+    pub(crate) passed: Arc<Passed>,
+    pub(crate) view: Arc<View>,
     thread: JoinHandle<Result<(), streams::Error>>,
 }
 
 impl Instance {
-    pub fn start(scene: &Scene, name: &str, backend: &Arc<dyn Backend>) -> Instance {
+    pub(crate) fn start(scene: &Scene, name: &str, backend: &Arc<dyn Backend>) -> Instance {
         let (stop, kill) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (stopping, killing) = (stop.clone(), kill.clone());
         let mut killable = Killable::new(scene, name, backend);
@@ -527,18 +533,18 @@ impl Instance {
         Instance { stop, kill, die, passed, view, thread }
     }
 
-    pub fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.view.tasks().iter().filter(|(_, t)| t.phase == Phase::Running).count()
     }
 
     /// Stops in order.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("no panic").expect("a clean stop");
     }
 
     /// Has new lines until the worker has sent changelog records it has not committed, and kills it right there. When.
-    pub fn die_in_a_transaction(self, scene: &mut Scene) -> Instant {
+    pub(crate) fn die_in_a_transaction(self, scene: &mut Scene) -> Instant {
         self.die.store(true, Ordering::SeqCst);
         while !self.thread.is_finished() {
             scene.produce(20);
@@ -549,13 +555,13 @@ impl Instance {
     }
 
     /// Ends without commit, abort or leaving; with what the worker ended on its own, if it did.
-    pub fn kill(self) -> Result<(), streams::Error> {
+    pub(crate) fn kill(self) -> Result<(), streams::Error> {
         self.kill.store(true, Ordering::SeqCst);
         self.thread.join().expect("no panic")
     }
 }
 
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");

@@ -39,7 +39,7 @@ part_clients() {
   start_kafka "$PORT_BASE"
   KAFKA_JARS=$("$ROOT/deploy/kafka/kafka.sh" jars)
   start_store_on_kafka $((PORT_BASE + 2))
-  client_tests test_orders.py test_partitions.py
+  client_tests test_orders.py test_partitions.py test_dead_letters.py
   do_it "$LOADGEN" audit --kafka "$BROKERS" --http "$STORE_URL" --payment-url "$PROVIDER_URL"
 }
 

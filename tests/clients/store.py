@@ -39,9 +39,12 @@ class Commands:
         )
         self.partitions = {}
         self._failures = []
-        # The schema is whatever the registry calls the latest: none of ours is read here.
-        newest = {"auto.register.schemas": False, "use.latest.version": True}
-        self._serialize = AvroSerializer(registry, conf=newest)
+        self._serialize = self.serializer(registry)
+
+    @staticmethod
+    def serializer(registry):
+        """The schema is whatever the registry calls the latest: none of ours is read here."""
+        return AvroSerializer(registry, conf={"auto.register.schemas": False, "use.latest.version": True})
 
     def register_product(self, product_id, stock, price=100, name="a shirt"):
         self._send(PRODUCTS, product_id, "RegisterProduct", product_id=product_id, name=name, price=price, stock=stock)

@@ -28,18 +28,17 @@ def rows():
 @pytest.fixture(scope="module")
 def ahead(web):
     """What the rows speak of: p1 with stock, o1 delivered, o2 cancelled, o3 with an open payment; a position far ahead."""
+    assert web.post("/products", {"id": "p1", "name": "A shirt", "price": 100, "stock": 100}).status_code == 201
+    order = {"productId": "p1", "size": "S", "qty": 1, "price": 100}
+    delivered = web.post("/orders", order | {"id": "o1"})
+    assert web.post("/orders", order | {"id": "o2"}).status_code == 201
+    for placed in ("o1", "o2"):
+        web.wait_for(f"/orders/{placed}", lambda body: body["status"] == "DELIVERY_STARTED")
+    web.delete("/orders/o2")
+    web.wait_for("/orders/o2", lambda body: body["status"] == "CANCELLED")
     with web.payments(outage=True):
-        assert web.post("/products", {"id": "p1", "name": "A shirt", "price": 100, "stock": 100}).status_code == 201
-        order = {"productId": "p1", "size": "S", "qty": 1, "price": 100}
         assert web.post("/orders", order | {"id": "o3"}, Prefer="wait=0").status_code == 201
-        web.wait_for("/orders/o3", lambda body: body["status"] == "STOCK_RESERVED")
-        with web.payments(outage=False):
-            delivered = web.post("/orders", order | {"id": "o1"})
-            assert web.post("/orders", order | {"id": "o2"}).status_code == 201
-            for order in ("o1", "o2"):
-                web.wait_for(f"/orders/{order}", lambda body: body["status"] == "DELIVERY_STARTED")
-            web.delete("/orders/o2")
-            web.wait_for("/orders/o2", lambda body: body["status"] == "CANCELLED")
+        web.wait_for("/orders/o3", lambda body: body["status"] == "PAYMENT_DEFERRED")
         yield delivered.headers["Orderflow-Position"].rpartition(":")[0] + ":999999"
 
 

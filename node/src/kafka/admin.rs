@@ -97,11 +97,10 @@ fn is_internal_request(topic: &str) -> bool {
 
 /// Creates what is missing, unless `dry_run`. Nothing is created when anything that exists differs.
 ///
+/// Blocks; inside an async runtime too, as the waiting is done on a thread of its own.
+///
 /// # Errors
 /// [`TopicsError`]; each difference with its remedy.
-///
-/// # Panics
-/// Never inside an async runtime either: the waiting is done on a thread of its own.
 pub fn ensure_topics(settings: &Settings, specs: &[TopicSpec], dry_run: bool) -> Result<Vec<TopicChange>, TopicsError> {
     let mut specs = specs.to_vec();
     specs.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,0 +1,11 @@
+//! The two workloads of `bench/peer/README.md` on Orderflow, through its public API only, so that they can be compared
+//! with the Kafka Streams peer.
+
+pub mod counting;
+pub mod engine_only;
+pub mod format;
+pub mod http;
+pub mod kafka;
+pub mod model;
+pub mod w1;
+pub mod w2;

@@ -74,6 +74,14 @@ impl Overlay {
         Ok(present.then_some(&self.read[..]))
     }
 
+    /// Reads what is committed under a key into `out`, whatever has changed since. Answers whether it is there.
+    ///
+    /// # Errors
+    /// The backend's.
+    pub fn get_committed(&self, store: usize, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Error> {
+        self.backend.get(self.store(store).id(), self.partition, key, out)
+    }
+
     /// Sets a key. Allocates nothing if the key is dirty or cached and the value fits its buffer.
     pub fn put(&mut self, store: usize, key: &[u8], value: &[u8]) {
         self.store_mut(store).change(key, Some(value));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use state::{Backend, Overlay};
 
 use crate::buffer::Buffer;
-use crate::effects::Effects;
+use crate::effects::{Effects, Mark};
 use crate::error::{Error, ProcessError, Stage};
 use crate::limits::{OFFSET_METADATA_BYTES_MAX, TIMESTAMP_MS_MAX};
 use crate::log::CommitPosition;
@@ -14,7 +14,7 @@ use crate::processor::{Cx, PunctuationType};
 use crate::punctuation::Schedules;
 use crate::record::{Headers, Incoming};
 use crate::topology::{
-    Clock, Misplaced, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
+    Clock, Misplaced, NodeId, NodeKind, SourceError, StoreIndex, Topology, dead_letter_headers, right_partition,
 };
 use crate::types::{NO_TIMESTAMP, Offset, TaskId, Timestamp, TopicIndex, TopicPartition};
 
@@ -443,6 +443,47 @@ impl Task {
         self.punctuate_clock(PunctuationType::WallClockTime, now, now, effects)
     }
 
+    /// Lets processors send on what they held back for the commit.
+    ///
+    /// # Errors
+    /// As [`Task::punctuate`].
+    pub(crate) fn flush(&mut self, now: Timestamp, effects: &mut Effects) -> Result<(), Error> {
+        let topology = self.topology.clone();
+        let nodes = topology.subtopologies().get(self.id().subtopology as usize).map(|s| s.nodes.as_slice());
+        for &node in nodes.unwrap_or_default() {
+            let NodeKind::Processor(processor) = &topology.node(node).kind else { continue };
+            self.state.savepoint();
+            let mark = effects.mark();
+            let mut cx = Cx { topology: &topology, node, task: &mut self.state, effects, now };
+            if let Err(e) = processor.flush(&mut cx) {
+                self.undo(node, mark, effects, e, "flush")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes what a node did outside a record. Its rejection is logged; any other failure is the task's.
+    fn undo(
+        &mut self,
+        node: NodeId,
+        mark: Mark,
+        effects: &mut Effects,
+        e: ProcessError,
+        what: &str,
+    ) -> Result<(), Error> {
+        self.state.rollback();
+        effects.truncate(mark);
+        match self.process_failure(e) {
+            Failure::Record(_, reason) => {
+                self.state.counters.skipped += 1;
+                let node = &*self.topology.node(node).name;
+                tracing::warn!(task = %self.id(), node, reason, "{what} rejected and skipped");
+                Ok(())
+            }
+            Failure::Other(e) => Err(e),
+        }
+    }
+
     /// When [`Task::punctuate`] has something to do next.
     #[must_use]
     pub fn next_wall_clock(&self) -> Option<Timestamp> {
@@ -470,16 +511,7 @@ impl Task {
             let mut cx = Cx { topology: &topology, node, task: &mut self.state, effects, now };
             let outcome = processor.punctuate(&mut cx, schedule, time);
             if let Err(e) = outcome {
-                self.state.rollback();
-                effects.truncate(mark);
-                match self.process_failure(e) {
-                    Failure::Record(_, reason) => {
-                        self.state.counters.skipped += 1;
-                        tracing::warn!(task = %self.id(), node = &*topology.node(node).name, reason,
-                            "punctuation rejected and skipped");
-                    }
-                    Failure::Other(e) => return Err(e),
-                }
+                self.undo(node, mark, effects, e, "punctuation")?;
             }
             // A punctuation that changed nothing leaves nothing to commit.
             self.commit_needed |= self.state.overlay.is_dirty() || !effects.is_empty();

@@ -552,7 +552,10 @@ impl<L: Log> Worker<L> {
             return Ok(());
         }
         self.crash_point("commit.begin")?;
-        self.send_effects()?; // (1)
+        for slot in self.slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.flush(now, &mut self.effects)?; // (1)
+        }
+        self.send_effects()?;
         let with_commit = self.log.state_writes() == StateWrites::WithCommit;
         let mut positions = Vec::new();
         self.batch.clear();

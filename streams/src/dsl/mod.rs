@@ -21,6 +21,7 @@
 
 mod branch;
 mod builder;
+mod cache;
 mod change_serde;
 mod cogroup;
 mod emit;

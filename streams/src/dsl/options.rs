@@ -173,6 +173,8 @@ pub struct Materialized<K, V> {
     /// How long a windowed store keeps a window after its start, milliseconds; by default as long as records may still
     /// change it.
     pub(crate) retention_ms: Option<i64>,
+    /// Only the last update of a row between two commits is sent on.
+    pub(crate) cached: bool,
 }
 
 impl<K: 'static, V: 'static> Materialized<K, V> {
@@ -185,6 +187,7 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
             options: StoreOptions::default(),
             history_ms: None,
             retention_ms: None,
+            cached: false,
         }
     }
 
@@ -192,6 +195,16 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// Sends only the last update of a row on, when the task commits: fewer updates downstream, each as late as the commit
+    /// (KIP-63). Off by default, unlike in Kafka Streams: an update is seen at once, and once for each record, unless the
+    /// author says otherwise. For aggregations of streams, windowed ones too, that emit on update. Updates of one commit go
+    /// on in the order of keys in the store; they have no headers, and a removal has the removed row's timestamp.
+    #[must_use]
+    pub fn with_caching_enabled(mut self) -> Self {
+        self.cached = true;
         self
     }
 

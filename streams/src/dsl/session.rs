@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use state::layout::SessionKey;
+
+use crate::dsl::cache::cached;
 use crate::dsl::emit::OnClose;
 use crate::dsl::getter::{Row, ValueGetter};
 use crate::dsl::graph::{Graph, operator};
@@ -9,11 +12,12 @@ use crate::dsl::group::KGroupedStream;
 use crate::dsl::options::Materialized;
 use crate::dsl::stream::KStream;
 use crate::dsl::table::{Change, KTable, SendOld};
-use crate::dsl::windowed_stream::WindowedBy;
+use crate::dsl::windowed_stream::{Caching, WindowedBy};
 use crate::dsl::windows::{EmitStrategy, SessionWindows, Windowed};
 use crate::error::ProcessError;
 use crate::processor::Context;
 use crate::record::{Headers, Record};
+use crate::serde::SerdeError;
 use crate::store::{Retention, Session, SessionStore, StateAccess, StoreHandle};
 use crate::task::TaskState;
 use crate::topology::{BuildError, Clock, Out, StoreIndex};
@@ -154,6 +158,7 @@ pub(crate) struct SessionAggregation<K, A> {
     initial: Arc<dyn Fn() -> Option<A> + Send + Sync>,
     merger: Merger<K, A>,
     send_old: SendOld,
+    cache: Option<Caching<K, A>>,
 }
 
 impl<K, A> Clone for SessionAggregation<K, A> {
@@ -167,6 +172,7 @@ impl<K, A> Clone for SessionAggregation<K, A> {
             initial: self.initial.clone(),
             merger: self.merger.clone(),
             send_old: self.send_old.clone(),
+            cache: self.cache.clone(),
         }
     }
 }
@@ -193,10 +199,26 @@ impl<K: Clone + 'static, A: Clone + 'static> SessionAggregation<K, A> {
             let segment_ms = windows.gap_ms.max(needed_ms / SEGMENTS_PER_LOOKUP);
             retention = retention.with_segment(segment_ms).keep_unemitted(on_close.emitted());
         }
-        let Materialized { key, value, options, .. } = materialized;
+        let Materialized { key, value, options, cached, .. } = materialized;
+        let cache = (cached && on_close.is_none()).then(|| {
+            let flushed = graph.edit(|b| b.clock(&format!("{name}-flushed")));
+            // What was not sent on yet does not expire.
+            retention = retention.keep_unemitted(flushed);
+            Caching { key: key.clone(), value: value.clone(), flushed }
+        });
         let (store, time) =
             graph.edit(|b| (b.store(&name, Session::with_options(key, value, retention, options)), b.clock(&name)));
-        SessionAggregation { name, store, windows, time, on_close, initial, merger, send_old: SendOld::default() }
+        SessionAggregation {
+            name,
+            store,
+            windows,
+            time,
+            on_close,
+            initial,
+            merger,
+            send_old: SendOld::default(),
+            cache,
+        }
     }
 
     /// The operator that adds a stream's values.
@@ -220,6 +242,19 @@ impl<K: Clone + 'static, A: Clone + 'static> SessionAggregation<K, A> {
     }
 
     pub(crate) fn table(self, graph: Graph, out: Out<Windowed<K>, Change<A>>) -> KTable<Windowed<K>, A> {
+        let out = match self.cache {
+            None => out,
+            Some(Caching { key, value, flushed }) => {
+                let read_key = move |bytes: &[u8], _: bool| match SessionKey::decode(bytes) {
+                    Some(SessionKey { key: bytes, start, end, .. }) => {
+                        let time = |time| Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+                        Ok(Some(Windowed::new(key.deserialize(&bytes)?, time(start), time(end))))
+                    }
+                    None => Err(SerdeError::new("a session key is damaged")),
+                };
+                cached(&graph, out, (&self.name, self.store.index()), read_key, value, &self.send_old, Some(flushed))
+            }
+        };
         let getter = Arc::new(SessionGetter { store: self.store });
         KTable { graph, out, getter, send_old: self.send_old, versioned: false }
     }

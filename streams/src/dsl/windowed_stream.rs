@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use state::layout::WindowKey;
+
+use crate::dsl::cache::cached;
 use crate::dsl::emit::OnClose;
 use crate::dsl::getter::{Row, ValueGetter};
 use crate::dsl::graph::{Graph, operator};
@@ -14,6 +17,7 @@ use crate::dsl::windows::{EmitStrategy, SlidingWindows, TimeWindows, Windowed};
 use crate::error::ProcessError;
 use crate::processor::Context;
 use crate::record::Record;
+use crate::serde::{Serde, SerdeError};
 use crate::store::{Retention, StateAccess, StoreHandle, Window, WindowStore};
 use crate::task::TaskState;
 use crate::topology::{BuildError, Clock, Out, StoreIndex};
@@ -75,6 +79,13 @@ impl Kind {
         match self {
             Kind::Time(w) => w.problem(),
             Kind::Sliding(w) => w.problem(),
+        }
+    }
+
+    fn size_ms(&self) -> i64 {
+        match self {
+            Kind::Time(w) => w.size_ms,
+            Kind::Sliding(w) => w.difference_ms,
         }
     }
 
@@ -222,6 +233,21 @@ pub(crate) struct Aggregation<K, A> {
     on_close: Option<OnClose>,
     initial: Arc<dyn Fn() -> Option<A> + Send + Sync>,
     send_old: SendOld,
+    cache: Option<Caching<K, A>>,
+}
+
+/// What a cache below an aggregation needs.
+pub(crate) struct Caching<K, A> {
+    pub(crate) key: Arc<dyn Serde<K>>,
+    pub(crate) value: Arc<dyn Serde<A>>,
+    /// Up to which time windows were sent on.
+    pub(crate) flushed: Clock,
+}
+
+impl<K, A> Clone for Caching<K, A> {
+    fn clone(&self) -> Self {
+        Caching { key: self.key.clone(), value: self.value.clone(), flushed: self.flushed }
+    }
 }
 
 impl<K, A> Clone for Aggregation<K, A> {
@@ -234,6 +260,7 @@ impl<K, A> Clone for Aggregation<K, A> {
             on_close: self.on_close,
             initial: self.initial.clone(),
             send_old: self.send_old.clone(),
+            cache: self.cache.clone(),
         }
     }
 }
@@ -259,10 +286,16 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
         if let Some(on_close) = &on_close {
             retention = retention.with_segment(windows.emit_segment_ms()).keep_unemitted(on_close.emitted());
         }
-        let Materialized { key, value, options, .. } = materialized;
+        let Materialized { key, value, options, cached, .. } = materialized;
+        let cache = (cached && on_close.is_none()).then(|| {
+            let flushed = graph.edit(|b| b.clock(&format!("{name}-flushed")));
+            // What was not sent on yet does not expire.
+            retention = retention.keep_unemitted(flushed);
+            Caching { key: key.clone(), value: value.clone(), flushed }
+        });
         let (store, time) =
             graph.edit(|b| (b.store(&name, Window::with_options(key, value, retention, options)), b.clock(&name)));
-        Aggregation { name, store, windows, time, on_close, initial, send_old: SendOld::default() }
+        Aggregation { name, store, windows, time, on_close, initial, send_old: SendOld::default(), cache }
     }
 
     /// The operator that adds a stream's values.
@@ -286,6 +319,22 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
     }
 
     pub(crate) fn table(self, graph: Graph, out: Out<Windowed<K>, Change<A>>) -> KTable<Windowed<K>, A> {
+        let out = match self.cache {
+            None => out,
+            Some(Caching { key, value, flushed }) => {
+                let size = self.windows.size_ms();
+                let read_key = move |bytes: &[u8], removed: bool| match WindowKey::decode(bytes) {
+                    // Windows are not removed, only expired.
+                    _ if removed => Ok(None),
+                    Some(window) => {
+                        let start = Timestamp::try_from(window.time).unwrap_or(Timestamp::MAX);
+                        Ok(Some(Windowed::new(key.deserialize(&window.key)?, start, start.saturating_add(size))))
+                    }
+                    None => Err(SerdeError::new("a window key is damaged")),
+                };
+                cached(&graph, out, (&self.name, self.store.index()), read_key, value, &self.send_old, Some(flushed))
+            }
+        };
         let getter = Arc::new(WindowGetter { store: self.store });
         KTable { graph, out, getter, send_old: self.send_old, versioned: false }
     }

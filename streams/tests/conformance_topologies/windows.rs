@@ -12,7 +12,7 @@ use crate::runner::{Case, Datum, Scenario};
 pub(crate) fn find(id: &str) -> Option<Case> {
     Some(match id {
         "win-hopping-join-update" => Case::of(join),
-        "win-session-merge-update" | "win-session-multi-update" => return None,
+        "win-session-merge-update" | "win-session-multi-update" => Case::of(sessions).at_once(),
         _ if id.starts_with("win-session-") => Case::of(sessions),
         _ if id.starts_with("win-") => Case::of(windows),
         _ => return None,
@@ -92,7 +92,9 @@ fn sessions(s: &Scenario) -> Topology {
         let separator = if s.says("\":\"") { ':' } else { '+' };
         output(s, &sessions.reduce(move |a, b| format!("{a}{separator}{b}"), store("sessions")));
     } else {
-        output(s, &sessions.count(store("sessions")));
+        let sessions_store = store("sessions");
+        let cached = s.says("CACHED") || s.says("cache flush");
+        output(s, &sessions.count(if cached { sessions_store.with_caching_enabled() } else { sessions_store }));
     }
     builder.build().expect("valid")
 }

@@ -87,6 +87,8 @@ pub(crate) struct Case {
     build: Build,
     /// Crash modes too. Not for what a restart resets by design, such as schedules of a wall clock.
     crashes: bool,
+    /// All inputs are there before the first is processed, and are committed together.
+    at_once: bool,
 }
 
 enum Build {
@@ -98,17 +100,22 @@ enum Build {
 impl Case {
     /// A topology that inputs are piped through.
     pub(crate) fn of(build: fn(&Scenario) -> Topology) -> Case {
-        Case { build: Build::Topology(build), crashes: true }
+        Case { build: Build::Topology(build), crashes: true, at_once: false }
     }
 
     /// A check of its own.
     pub(crate) fn own(run: fn(&Scenario) -> Result<(), String>) -> Case {
-        Case { build: Build::Own(run), crashes: false }
+        Case { build: Build::Own(run), crashes: false, at_once: false }
     }
 
     /// Straight only.
     pub(crate) fn without_crashes(self) -> Case {
         Case { crashes: false, ..self }
+    }
+
+    /// All inputs in one commit: for tables that hold updates back until then.
+    pub(crate) fn at_once(self) -> Case {
+        Case { crashes: false, at_once: true, ..self }
     }
 
     /// Whether it runs this way.
@@ -121,7 +128,7 @@ impl Case {
 pub(crate) fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), String> {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match case.build {
         Build::Own(run) => run(scenario),
-        Build::Topology(build) => Run::new(scenario, mode, build(scenario)).run(),
+        Build::Topology(build) => Run::new(scenario, case, mode, build(scenario)).run(),
     }));
     outcome.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -131,6 +138,7 @@ pub(crate) fn run(scenario: &Scenario, case: &Case, mode: Mode) -> Result<(), St
 
 struct Run<'a> {
     scenario: &'a Scenario,
+    at_once: bool,
     mode: Mode,
     driver: TestDriver,
     /// Everything each output has brought so far.
@@ -140,15 +148,19 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, mode: Mode, topology: Topology) -> Self {
+    fn new(scenario: &'a Scenario, case: &Case, mode: Mode, topology: Topology) -> Self {
         let driver = TestDriver::new(topology, 1);
-        Run { scenario, mode, driver, seen: BTreeMap::new(), dropped: 0 }
+        Run { scenario, at_once: case.at_once, mode, driver, seen: BTreeMap::new(), dropped: 0 }
     }
 
     fn run(mut self) -> Result<(), String> {
         let inputs = self.scenario.list("inputs");
         for (i, input) in inputs.iter().enumerate() {
             self.input(input);
+            if self.at_once && i + 1 < inputs.len() {
+                continue;
+            }
+            self.driver.run();
             for checkpoint in self.scenario.list("expected") {
                 if checkpoint["after_input"].as_u64() == u64::try_from(i).ok() {
                     self.check(i, checkpoint)?;
@@ -169,7 +181,7 @@ impl<'a> Run<'a> {
                 let topic = input["topic"].as_str().expect("a topic");
                 let (key, value) = (bytes("key"), bytes("value"));
                 let ts = input["ts"].as_i64().expect("a timestamp");
-                self.driver.pipe(topic, key.as_deref(), value.as_deref(), ts);
+                self.driver.produce(topic, key.as_deref(), value.as_deref(), ts);
             }
             Some("advance_wall_clock") => self.driver.advance_wall_clock(input["ms"].as_i64().expect("milliseconds")),
             Some("set_wall_clock") => {

@@ -24,6 +24,8 @@ pub use timers::{TimerStore, Timers};
 pub use versioned::{PutResult, Versioned, VersionedRecord, VersionedStore};
 pub use window::{ReadOnlyWindowStore, Window, WindowStore};
 
+pub use state::{Direction, Range};
+
 use std::sync::Arc;
 
 use crate::error::ProcessError;

@@ -312,7 +312,7 @@ impl<K: Clone + 'static, L: Clone + 'static> KStream<K, L> {
                 let value = joined(value, &other);
                 cx.forward(record.with_value(value.as_ref()).at(time.max(at)))?;
             }
-            store.put(cx, key, time, value, time)?;
+            store.put(cx, key, value, time, time)?;
             // Now it is there itself, after earlier ones of its time: its pair with itself comes in its place.
             let as_right = (time.saturating_sub(after_ms), time.saturating_add(before_ms));
             for (at, other, _) in store.collect(cx, key, as_right, Direction::Forward)? {
@@ -393,7 +393,7 @@ where
                 _ => self.alone(cx, value, record)?,
             }
         }
-        self.own.put(cx, key, time, value, time)
+        self.own.put(cx, key, value, time, time)
     }
 }
 

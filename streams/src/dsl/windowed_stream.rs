@@ -438,7 +438,7 @@ impl<K: Clone + 'static, A: Clone + 'static> Step<'_, '_, '_, K, A> {
         old: Option<A>,
         timestamp: Timestamp,
     ) -> Result<(), ProcessError> {
-        self.shared.store.put(self.cx, self.key, start, &new, timestamp)?;
+        self.shared.store.put(self.cx, self.key, &new, start, timestamp)?;
         if self.shared.on_close.is_some() {
             return Ok(());
         }

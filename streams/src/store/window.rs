@@ -133,8 +133,8 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         &self,
         cx: &mut impl StateAccess,
         key: &K,
-        start: Timestamp,
         value: &V,
+        start: Timestamp,
         timestamp: Timestamp,
     ) -> Result<(), ProcessError> {
         if start < 0 {

@@ -19,6 +19,10 @@ pub const RESTORE_RECORDS_PER_STEP: usize = 10_000;
 /// Bytes of one record's key and value together. Kafka's default `message.max.bytes` less room for the batch header.
 pub const RECORD_BYTES_MAX: usize = 1_000_000;
 
+/// Bytes of a record that is kept whole as a dead letter: room is left for its headers below what the log takes. A larger
+/// one is a dead letter without key and value, whose headers say where the record is.
+pub const DEAD_LETTER_BYTES_MAX: usize = 900_000;
+
 /// Latest record timestamp that is taken: 9999-01-01, far enough for any real clock, near enough to catch a unit error
 /// (microseconds sent as milliseconds) before it moves stream time beyond recovery.
 pub const TIMESTAMP_MS_MAX: i64 = 253_370_764_800_000;

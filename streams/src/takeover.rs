@@ -8,7 +8,9 @@
 //!
 //! Positions come before changelog ends: everything a committed position covers is then below those ends.
 
-use state::{Batch, Position, StoreId, StoreKind};
+use std::ops::ControlFlow;
+
+use state::{Batch, Direction, Position, Range, StoreId, StoreKind};
 
 use crate::error::Error;
 use crate::limits::RESTORE_RECORDS_PER_STEP;
@@ -30,6 +32,8 @@ pub(crate) struct Restoring {
     pub(crate) ends: Vec<(TopicPartition, Offset)>,
     /// Records applied so far.
     pub(crate) restored: u64,
+    /// Whether any input has a committed position.
+    any_committed: bool,
 }
 
 impl Restoring {
@@ -87,7 +91,7 @@ impl<L: Log> Takeover<'_, L> {
                 stores.push(s);
             }
         }
-        Ok(Restoring { stores, positions, ends, restored: 0 })
+        Ok(Restoring { stores, positions, ends, restored: 0, any_committed })
     }
 
     /// Decides where a store's catching up starts; `None` for a store that has nothing to catch up from.
@@ -112,17 +116,8 @@ impl<L: Log> Takeover<'_, L> {
         let range = self.log.range(changelog)?;
         let backend = self.view.backend();
         let position = backend.position(*id, partition)?;
-        if let Some(p) = &position
-            && !any_committed
-            && !p.inputs.is_empty()
-        {
-            return Err(Error::Refused(format!(
-                "store '{}' partition {partition} holds state, but group '{}' has no committed positions: processing from \
-                 the start would apply every input twice. Restore the group's positions, or run `orderflow reset` to start \
-                 over from nothing",
-                def.name,
-                topology.application_id()
-            )));
+        if !any_committed && position.is_some() && self.holds_any(*id, partition)? {
+            return Err(self.state_without_positions(&format!("store '{}' partition {partition} holds", def.name)));
         }
         let (trusted, why) = trust(position.as_ref(), &range, now, self.config.delete_retention_ms);
         if let Some(why) = why {
@@ -167,13 +162,35 @@ impl<L: Log> Takeover<'_, L> {
             restoring.restored += records.len() as u64;
             complete &= store.next >= store.end;
         }
+        if complete && !restoring.any_committed && restoring.restored > 0 {
+            return Err(self.state_without_positions(&format!("the changelogs of task {} hold", task.id())));
+        }
         Ok(complete)
+    }
+
+    fn holds_any(&self, store: StoreId, partition: Partition) -> Result<bool, Error> {
+        let mut any = false;
+        self.view.backend().scan(store, partition, Range::all(), Direction::Forward, &mut |_, _| {
+            any = true;
+            ControlFlow::Break(())
+        })?;
+        Ok(any)
+    }
+
+    /// Changelog records and positions are committed together: one without the other means that positions were lost.
+    fn state_without_positions(&self, what: &str) -> Error {
+        Error::Refused(format!(
+            "{what} state, but group '{}' has no committed positions: processing from the start would apply every input \
+             twice. Restore the group's positions with Kafka's own tools, or start over from nothing: emptied topics and an \
+             empty data directory",
+            self.view.topology().application_id()
+        ))
     }
 
     fn lost_input(&self, task: &Task, input: TopicPartition, committed: Offset, start: Offset) -> Error {
         Error::Refused(format!(
             "task {}: {}-{} was committed up to {committed}, but its log starts at {start}: records in between were deleted \
-             unread. Raise the topic's retention; to go on without them run `orderflow reset --to-earliest`",
+             unread. Raise the topic's retention; to go on without them, move the group's position to {start} with Kafka's own tools",
             task.id(),
             self.view.topology().topic_name(input.topic),
             input.partition

@@ -8,7 +8,7 @@ use state::{Backend, Overlay};
 use crate::buffer::Buffer;
 use crate::effects::{Effects, Mark};
 use crate::error::{Error, ProcessError, Stage};
-use crate::limits::{OFFSET_METADATA_BYTES_MAX, TIMESTAMP_MS_MAX};
+use crate::limits::{DEAD_LETTER_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TIMESTAMP_MS_MAX};
 use crate::log::CommitPosition;
 use crate::processor::{Cx, PunctuationType};
 use crate::punctuation::Schedules;
@@ -276,6 +276,14 @@ impl Task {
         Ok(())
     }
 
+    /// Takes a record of one of its inputs in, to be processed in its turn. One below the input's position is dropped, as
+    /// is one of a partition that is no input.
+    pub fn push(&mut self, from: TopicPartition, record: Incoming) {
+        if let Some(input) = self.buffer.inputs.iter().position(|i| i.partition == from) {
+            self.buffer.push(input, record);
+        }
+    }
+
     /// True when [`Task::process`] would do something.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -417,7 +425,10 @@ impl Task {
                     dead_letter_headers(record.headers(), topic, from.partition, record, stage.as_str(), reason);
                 let timestamp = record.timestamp.clamp(0, TIMESTAMP_MS_MAX);
                 let dead_letters = self.topology.dead_letter_topic();
-                effects.push(dead_letters, None, record.key(), record.value(), timestamp, &headers);
+                // What is too large for the log with its headers goes without its bytes: the headers say where it is.
+                let whole = record.bytes_len() <= DEAD_LETTER_BYTES_MAX;
+                let (key, value) = if whole { (record.key(), record.value()) } else { (None, None) };
+                effects.push(dead_letters, None, key, value, timestamp, &headers);
             }
         }
         tracing::debug!(task = %self.id(), topic, partition = from.partition, offset = record.offset.0,
@@ -593,6 +604,7 @@ impl Task {
 
     /// Uncommitted changes became durable.
     pub fn committed(&mut self) {
+        self.last = None;
         self.state.overlay.committed();
         self.commit_needed = false;
     }

@@ -75,6 +75,9 @@ pub const CRASH_POINTS: [&str; 9] = [
     "takeover.before-resume",
 ];
 
+/// How often within `delete.retention.ms` a store that is here is marked as up to date.
+const REFRESHES_PER_RETENTION: i64 = 8;
+
 /// Told at every crash point; answering `true` stops the worker there as if it had been killed.
 pub type CrashHook = Box<dyn FnMut(&'static str) -> bool + Send>;
 
@@ -112,6 +115,8 @@ pub struct Worker<L: Log> {
     batch: Batch,
     in_transaction: bool,
     last_commit: Timestamp,
+    /// When [`Worker::refresh_positions`] last did.
+    refreshed_at: Timestamp,
     failures: u32,
     retry_at: Option<(Timestamp, Action)>,
     /// Records left to run one per transaction, to find the one the log refuses.
@@ -139,6 +144,7 @@ impl<L: Log> Worker<L> {
             batch: Batch::default(),
             in_transaction: false,
             last_commit: 0,
+            refreshed_at: 0,
             failures: 0,
             retry_at: None,
             probing: 0,
@@ -203,6 +209,13 @@ impl<L: Log> Worker<L> {
                 self.poll(wait.min(Duration::from_millis(at.abs_diff(now))))?;
                 return self.rebalance(now);
             }
+            // What the group has said meanwhile comes first: a task that was taken away must not be taken over again.
+            if self.polled.rebalance.is_empty() {
+                self.poll(Duration::ZERO)?;
+            }
+            if self.polled.rebalance.iter().any(|change| !matches!(change, Rebalance::Assigned(_))) {
+                self.rebalance(now)?;
+            }
             self.start_over(action, now)?;
             self.retry_at = None;
         }
@@ -224,6 +237,7 @@ impl<L: Log> Worker<L> {
             }
         }
         turn.committed = self.commit_if_due(now)?;
+        self.refresh_positions(now)?;
         turn.busy = globals_moved;
         Ok(())
     }
@@ -284,8 +298,9 @@ impl<L: Log> Worker<L> {
     }
 
     fn rebalance(&mut self, now: Timestamp) -> Result<(), Error> {
-        for change in std::mem::take(&mut self.polled.rebalance) {
-            match change {
+        // One by one: what an error leaves behind is handled by the next turn.
+        while !self.polled.rebalance.is_empty() {
+            match self.polled.rebalance.remove(0) {
                 Rebalance::Assigned(partitions) => {
                     self.assignment = partitions;
                     self.take_over_assignment(now)?;
@@ -347,6 +362,8 @@ impl<L: Log> Worker<L> {
     /// Creates the tasks whose inputs are all assigned, each in takeover.
     fn take_over_assignment(&mut self, now: Timestamp) -> Result<(), Error> {
         self.slots.clear();
+        // Hidden before a store may be dropped: a reader must not take an emptied store for the truth.
+        self.publish_phases();
         // No record may find a task by a route of the previous assignment, should this fail half-way.
         self.routes.clear();
         let mut ids: Vec<TaskId> = Vec::new();
@@ -629,6 +646,30 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    /// Every so often, says of every store here that it is up to date: a store that was not written for long must not look
+    /// as if it had been away (tombstones it missed could be gone from the changelog).
+    fn refresh_positions(&mut self, now: Timestamp) -> Result<(), Error> {
+        let due = now.saturating_sub(self.refreshed_at) >= self.config.delete_retention_ms / REFRESHES_PER_RETENTION;
+        if !due || self.in_transaction || self.log.state_writes() == StateWrites::WithCommit {
+            return Ok(());
+        }
+        self.refreshed_at = now;
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.restoring.is_none()) {
+            let id = slot.task.id();
+            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
+            for store in stores.unwrap_or_default() {
+                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else { continue };
+                if let Some(mut position) = self.view.backend().position(*store_id, id.partition)? {
+                    position.committed_at_ms = now;
+                    self.batch.position(*store_id, id.partition, &position);
+                }
+            }
+        }
+        self.view.backend().write(&self.batch)?;
+        Ok(())
+    }
+
     fn publish_commit(&mut self, now: Timestamp) {
         let slots = &mut self.slots;
         self.view.publish(|tasks| {
@@ -712,6 +753,10 @@ impl<L: Log> Worker<L> {
             self.log.reset()?;
         }
         let blamed: Vec<_> = self.slots.iter_mut().map(|s| (s.task.id(), s.task.take_blamed())).collect();
+        for input in &self.assignment {
+            // They flowed until now; taken over again they must not fill buffers nobody empties yet.
+            self.log.pause(*input)?;
+        }
         self.take_over_assignment(now)?;
         for slot in &mut self.slots {
             if let Some((_, Some(blamed))) = blamed.iter().find(|(id, _)| *id == slot.task.id()) {
@@ -726,8 +771,9 @@ impl<L: Log> Worker<L> {
     /// # Errors
     /// Of the last commit; the log is closed all the same.
     pub fn close(mut self, now: Timestamp) -> Result<(), Error> {
-        let committed = if self.retry_at.is_none() { self.commit(now) } else { Ok(()) };
-        if committed.is_err() {
+        let retrying = self.retry_at.is_some();
+        let committed = if retrying { Ok(()) } else { self.commit(now) };
+        if committed.is_err() || retrying {
             self.give_up_transaction();
         }
         self.slots.clear();

@@ -169,6 +169,33 @@ fn undecodable_and_untimely_records_are_dead_letters() {
 }
 
 #[test]
+fn state_without_positions_is_refused_with_the_remedy() {
+    for lose_disk in [false, true] {
+        let mut driver = TestDriver::new(common::word_count(), 1);
+        driver.pipe("lines", Some(b"k"), Some(b"a"), 1);
+        if lose_disk {
+            driver.crash_and_lose_disk();
+        }
+        driver.cluster().lose_positions();
+        driver.crash();
+        match driver.try_run() {
+            Err(Error::Refused(text)) => assert!(text.contains("word-count") && text.contains("Restore"), "{text}"),
+            other => panic!("disk lost {lose_disk}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_record_too_large_for_a_dead_letter_leaves_its_address() {
+    let mut driver = TestDriver::new(common::word_count(), 1);
+    driver.pipe("lines", Some(b"k"), Some(&vec![0xff; 950_000]), 5);
+    let dead = driver.read("word-count-dead-letters");
+    assert_eq!(dead.len(), 1);
+    assert_eq!((&dead[0].key, &dead[0].value), (&None, &None));
+    assert!(dead[0].headers.iter().any(|(n, v)| n == "orderflow.error.offset" && v.as_deref() == Some(b"0")));
+}
+
+#[test]
 fn two_workers_share_the_tasks() {
     let mut driver = TestDriver::new(common::word_count(), 4);
     driver.pipe("lines", Some(b"a"), Some(b"a b c d e f g"), 1);

@@ -282,12 +282,17 @@ impl TestDriver {
 
     /// Kills every worker without a clean stop and starts it again on the same stores.
     pub fn crash_and_restore(&mut self) {
+        self.crash();
+        self.run();
+    }
+
+    /// As [`TestDriver::crash_and_restore`], without running what is started.
+    pub fn crash(&mut self) {
         let names: Vec<String> = self.workers.keys().cloned().collect();
         self.workers.clear();
         for name in names {
             self.start_worker(&name);
         }
-        self.run();
     }
 
     /// As [`TestDriver::crash_and_restore`], with the stores lost: everything comes back from changelogs.

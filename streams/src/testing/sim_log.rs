@@ -220,6 +220,11 @@ impl SimCluster {
         self.lock().positions.get(&input).cloned()
     }
 
+    /// The group loses its committed positions (offsets retention, a deleted group).
+    pub fn lose_positions(&self) {
+        self.lock().positions.clear();
+    }
+
     /// True when every member has the assignment of the current generation.
     #[must_use]
     pub fn is_settled(&self) -> bool {

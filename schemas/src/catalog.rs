@@ -90,6 +90,7 @@ entries! {
 
     "orderflow.common.Payment", "common/state/Payment", Stored, [1 => 1_000_000_500];
     "orderflow.common.CommandOutcome", "common/state/CommandOutcome", Stored, [1 => 1_000_000_501];
+    "orderflow.common.Hold", "common/state/Hold", Stored, [1 => 1_000_000_502];
 
     "orderflow.fashion.ProductCommand", "fashion-store/ProductCommand", Public, [1 => 1_000];
     "orderflow.fashion.OrderCommand", "fashion-store/OrderCommand", Public, [1 => 1_001];
@@ -112,13 +113,18 @@ entries! {
     "orderflow.gdmarket.ItemStatus", "gdmarket/ItemStatus", Public, [1 => 2_004];
     "orderflow.gdmarket.ItemRequest", "gdmarket/ItemRequest", Internal, [1 => 1_000_002_000];
     "orderflow.gdmarket.ItemResult", "gdmarket/ItemResult", Internal, [1 => 1_000_002_001];
+    "orderflow.gdmarket.Rental", "gdmarket/state/Rental", Stored, [1 => 1_000_002_500];
+    "orderflow.gdmarket.Item", "gdmarket/state/Item", Stored, [1 => 1_000_002_501];
+    "orderflow.gdmarket.ItemView", "gdmarket/state/ItemView", Stored, [1 => 1_000_002_502];
 
     "orderflow.taxi.PassengerCommand", "taxi/PassengerCommand", Public, [1 => 3_000];
     "orderflow.taxi.DriverCommand", "taxi/DriverCommand", Public, [1 => 3_001];
-    "orderflow.taxi.CallEvent", "taxi/CallEvent", Public, [1 => 3_002];
-    "orderflow.taxi.CallStatus", "taxi/CallStatus", Public, [1 => 3_003];
+    "orderflow.taxi.CallEvent", "taxi/CallEvent", Public, [1 => 3_002, 2 => 3_004];
+    "orderflow.taxi.CallStatus", "taxi/CallStatus", Public, [1 => 3_003, 2 => 3_005];
     "orderflow.taxi.CallRequest", "taxi/CallRequest", Internal, [1 => 1_000_003_000];
-    "orderflow.taxi.CallResult", "taxi/CallResult", Internal, [1 => 1_000_003_001];
+    "orderflow.taxi.CallResult", "taxi/CallResult", Internal, [1 => 1_000_003_001, 2 => 1_000_003_002];
+    "orderflow.taxi.Passenger", "taxi/state/Passenger", Stored, [1 => 1_000_003_500];
+    "orderflow.taxi.Call", "taxi/state/Call", Stored, [1 => 1_000_003_501];
 
     "orderflow.ebook.BookCommand", "ebook-rental/BookCommand", Public, [1 => 4_000];
     "orderflow.ebook.RentCommand", "ebook-rental/RentCommand", Public, [1 => 4_001];
@@ -129,4 +135,8 @@ entries! {
     "orderflow.ebook.BookResult", "ebook-rental/BookResult", Internal, [1 => 1_000_004_001];
     "orderflow.ebook.ApprovalRequest", "ebook-rental/ApprovalRequest", Internal, [1 => 1_000_004_002];
     "orderflow.ebook.ApprovalResult", "ebook-rental/ApprovalResult", Internal, [1 => 1_000_004_003];
+    "orderflow.ebook.Rent", "ebook-rental/state/Rent", Stored, [1 => 1_000_004_500];
+    "orderflow.ebook.Book", "ebook-rental/state/Book", Stored, [1 => 1_000_004_501];
+    "orderflow.ebook.Approval", "ebook-rental/state/Approval", Stored, [1 => 1_000_004_502];
+    "orderflow.ebook.Dashboard", "ebook-rental/state/Dashboard", Stored, [1 => 1_000_004_503];
 }

@@ -1,5 +1,7 @@
 //! ebook-rental: books, rents, the librarian's decisions. Payment is in [`crate::payment`].
 
+pub mod state;
+
 use crate::avro;
 use crate::topics::Keyed;
 

@@ -1,5 +1,7 @@
 //! gdmarket: items, rentals. Payment is in [`crate::payment`].
 
+pub mod state;
+
 use crate::avro;
 use crate::topics::Keyed;
 

@@ -104,6 +104,38 @@ avro! {
     }
 }
 
+avro! {
+    /// What became of a hold.
+    pub enum HoldPhase: "orderflow.common.HoldPhase" {
+        /// A symbol of a newer release.
+        Unknown = "UNKNOWN",
+        /// The thing is kept for the holder.
+        Held = "HELD",
+        /// The holder has it.
+        Out = "OUT",
+        /// It was not to be had.
+        Rejected = "REJECTED",
+        /// It is free again, or was never taken and never will be.
+        Released = "RELEASED",
+    }
+}
+
+avro! {
+    /// What was decided about one holder's wish for a thing that only one can have: an item, a book.
+    pub struct Hold: "orderflow.common.Hold" in "common/state/Hold.avsc" {
+        /// The thing.
+        pub thing_id: String,
+        /// For whom it is asked (rental id, rent id).
+        pub holder_id: String,
+        /// What became of it.
+        pub phase: HoldPhase,
+        /// Why it was rejected, as the business names it; empty when it was not.
+        pub reason: String,
+        /// When that was decided, in milliseconds since the epoch.
+        pub at: i64,
+    }
+}
+
 /// Between the two ids of a [`ledger_key`]; ids may not hold control characters.
 pub const KEY_SEPARATOR: char = '\u{1f}';
 

@@ -1,5 +1,7 @@
 //! taxi: calls of passengers, the call list, acceptances of drivers.
 
+pub mod state;
+
 use crate::avro;
 use crate::topics::Keyed;
 
@@ -110,6 +112,8 @@ avro! {
         Listed = "LISTED",
         /// A driver has it.
         Assigned = "ASSIGNED",
+        /// Nobody took it in time; off the list.
+        Expired = "EXPIRED",
     }
 }
 
@@ -170,6 +174,8 @@ avro! {
         AlreadyAssigned = "ALREADY_ASSIGNED",
         /// No such call is on the list.
         UnknownCall = "UNKNOWN_CALL",
+        /// Nobody took it in time; off the list.
+        Expired = "EXPIRED",
     }
 }
 
@@ -222,6 +228,8 @@ avro! {
         Listed = "LISTED",
         /// A driver has it.
         Assigned = "ASSIGNED",
+        /// No driver took it in time.
+        Expired = "EXPIRED",
     }
 }
 

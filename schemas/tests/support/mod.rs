@@ -44,11 +44,17 @@ pub(crate) fn visit_all(visitor: &mut impl Visitor) {
     macro_rules! visit_stored {
         ( $( $type:path )+ ) => { $( visitor.visit::<$type>(); )+ };
     }
+    use schemas::ebook::state as ebook;
     use schemas::fashion::state as fashion;
+    use schemas::gdmarket::state as gdmarket;
     use schemas::state as common;
+    use schemas::taxi::state as taxi;
     visit_stored! {
-        common::Payment common::CommandOutcome
+        common::Payment common::CommandOutcome common::Hold
         fashion::Order fashion::Dashboard fashion::Product fashion::Reservation fashion::Delivery
+        gdmarket::Rental gdmarket::Item gdmarket::ItemView
+        taxi::Passenger taxi::Call
+        ebook::Rent ebook::Book ebook::Approval ebook::Dashboard
     }
 }
 

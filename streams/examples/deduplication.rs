@@ -40,7 +40,7 @@ impl Processor for Deduplicate {
             cx.record_dropped();
             return Ok(());
         }
-        self.seen.put(cx, id, record.timestamp, &Vec::new(), record.timestamp)?;
+        self.seen.put(cx, id, &Vec::new(), record.timestamp, record.timestamp)?;
         cx.forward(record)
     }
 }

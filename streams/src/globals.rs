@@ -38,13 +38,26 @@ pub(crate) fn update<L: Log>(log: &mut L, view: &View, config: &Config, now: Tim
     if !progress.checked_at.is_none_or(due) {
         return Ok(false);
     }
-    let mut applied = false;
+    let (mut applied, mut complete) = (false, true);
     for global in topology.globals() {
-        applied |= catch_up(log, view, topology, global, config, now)?;
+        let caught_up = catch_up(log, view, topology, global, config, now)?;
+        applied |= caught_up.applied;
+        complete &= caught_up.complete;
     }
-    progress.checked_at = Some(now);
-    view.set_globals_ready();
+    // A log that brought nothing in its time has not said that there is nothing: the next worker to come by asks on.
+    if complete {
+        progress.checked_at = Some(now);
+        view.set_globals_ready();
+    }
     Ok(applied)
+}
+
+/// What became of one global store.
+struct CaughtUp {
+    /// Records were applied.
+    applied: bool,
+    /// Every partition was read to its end, or to where an open transaction hides the rest.
+    complete: bool,
 }
 
 fn catch_up<L: Log>(
@@ -54,13 +67,13 @@ fn catch_up<L: Log>(
     global: &GlobalDef,
     config: &Config,
     now: Timestamp,
-) -> Result<bool, Error> {
-    let Some(&store) = view.store_ids().get(global.store.0 as usize) else { return Ok(false) };
+) -> Result<CaughtUp, Error> {
+    let mut outcome = CaughtUp { applied: false, complete: true };
+    let Some(&store) = view.store_ids().get(global.store.0 as usize) else { return Ok(outcome) };
     let partitions = log.partitions().get(global.topic.0 as usize).copied().unwrap_or(1).max(1);
     let backend = view.backend();
     let mut batch = Batch::default();
     let mut records = Vec::new();
-    let mut applied = false;
     let mut partition = 0;
     while partition < partitions {
         let from = TopicPartition { topic: global.topic, partition };
@@ -80,7 +93,8 @@ fn catch_up<L: Log>(
             records.clear();
             let replayed = log.replay(from, next, RESTORE_RECORDS_PER_STEP, &mut records)?;
             if replayed.next == next {
-                break; // an open transaction hides the rest for now
+                outcome.complete &= replayed.blocked;
+                break;
             }
             batch.clear();
             for record in &records {
@@ -93,9 +107,9 @@ fn catch_up<L: Log>(
                 Position { changelog_next, topic_id: range.topic_id, committed_at_ms: now, inputs: Vec::new() };
             batch.position(store, partition, &position);
             backend.write(&batch)?;
-            applied |= !records.is_empty();
+            outcome.applied |= !records.is_empty();
         }
         partition += 1;
     }
-    Ok(applied)
+    Ok(outcome)
 }

@@ -29,6 +29,7 @@ type Chain<'a, K, V> = Box<dyn FnOnce(KStream<K, V>) -> Option<KStream<K, V>> + 
 ///     .default_branch_named("negative");
 /// let large = branches.remove("amount-large").unwrap();
 /// ```
+#[must_use = "a split does nothing until it is ended with default_branch or no_default_branch"]
 pub struct Split<K, V> {
     stream: KStream<K, V>,
     prefix: String,
@@ -43,21 +44,18 @@ impl<K: 'static, V: 'static> Split<K, V> {
     }
 
     /// A branch, named by its number.
-    #[must_use]
     pub fn branch(self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
         let name = (self.branches.len() + 1).to_string();
         self.branch_named(&name, predicate)
     }
 
     /// A branch with a name.
-    #[must_use]
     pub fn branch_named(self, name: &str, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
         self.add(name, Box::new(predicate), Box::new(Some))
     }
 
     /// A branch handed to a function. What the function returns is the branch's result under its number; `None` means that
     /// the function has used it up (Kafka Streams: `Branched.withConsumer`, `Branched.withFunction`).
-    #[must_use]
     pub fn branch_chained(
         self,
         predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static,
@@ -82,13 +80,11 @@ impl<K: 'static, V: 'static> Split<K, V> {
     }
 
     /// All others go to a branch numbered 0; ends the split.
-    #[must_use]
     pub fn default_branch(self) -> BTreeMap<String, KStream<K, V>> {
         self.default_branch_named("0")
     }
 
     /// All others go to a branch of this name; ends the split. Null values come here.
-    #[must_use]
     pub fn default_branch_named(self, name: &str) -> BTreeMap<String, KStream<K, V>> {
         let split = self.add(name, Box::new(|_, _| true), Box::new(Some));
         split.finish(true)

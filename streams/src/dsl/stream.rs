@@ -233,13 +233,11 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Sends each record to the first branch whose predicate holds; see [`Split`].
-    #[must_use]
     pub fn split(&self) -> Split<K, V> {
         Split::new(self, None)
     }
 
     /// As [`KStream::split`]; branches are named `<prefix><name>`.
-    #[must_use]
     pub fn split_named(&self, prefix: &str) -> Split<K, V> {
         Split::new(self, Some(prefix))
     }
@@ -338,7 +336,6 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Makes a table of the stream: each record is the newest row of its key, a null value removes the row. Repartitions
     /// under the table's name when the key was changed before. Null keys are dropped and counted.
-    #[must_use]
     pub fn to_table(&self, materialized: Materialized<K, V>) -> KTable<K, V>
     where
         V: Clone,

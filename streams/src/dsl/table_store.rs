@@ -74,9 +74,7 @@ impl<K: 'static, V: 'static> TableStore<K, V> {
     ) -> Result<Option<(V, Timestamp)>, ProcessError> {
         match self {
             TableStore::Plain(s) => s.get_with_timestamp(cx, key),
-            TableStore::Versioned(s) => {
-                Ok(s.get_as_of(cx, key, as_of)?.map(|version| (version.value, version.timestamp)))
-            }
+            TableStore::Versioned(s) => s.value_as_of(cx, key, as_of),
         }
     }
 

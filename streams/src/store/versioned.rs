@@ -150,7 +150,7 @@ impl<K, V> StoreHandle for VersionedStore<K, V> {
 
 /// Payloads begin with one of these; a deletion is a version too.
 const DELETED: u8 = 0;
-const PRESENT: u8 = 1;
+pub(super) const PRESENT: u8 = 1;
 
 impl<K: 'static, V: 'static> VersionedStore<K, V> {
     /// History retention, milliseconds.
@@ -256,6 +256,24 @@ impl<K: 'static, V: 'static> VersionedStore<K, V> {
             return Ok(None);
         }
         self.record(at, &payload, valid_to)
+    }
+
+    /// As [`VersionedStore::get_as_of`], without the end of the version, which costs a search of its own: what joins need.
+    pub(crate) fn value_as_of(
+        &self,
+        cx: &mut impl StateAccess,
+        key: &K,
+        as_of: Timestamp,
+    ) -> Result<Option<(V, Timestamp)>, ProcessError> {
+        let Ok(time) = u64::try_from(as_of) else { return Ok(None) };
+        let task = cx.task();
+        if as_of < self.horizon(task) {
+            return Ok(self.get_as_of(cx, key, as_of)?.map(|version| (version.value, version.timestamp)));
+        }
+        let slot = slot(task, self.index, &self.name)?;
+        let key = self.key_bytes(key)?;
+        let Some((at, payload)) = self.first(task, slot, &key, time)? else { return Ok(None) };
+        Ok(self.record(at, &payload, None)?.map(|version| (version.value, version.timestamp)))
     }
 
     /// The oldest time that can be asked for and written to.

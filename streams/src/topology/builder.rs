@@ -108,6 +108,21 @@ pub enum BuildError {
         /// What to call instead.
         remedy: &'static str,
     },
+    /// Repartition topics of one sub-topology with different fixed partition counts.
+    #[error(
+        "'{first}' has {first_count} partitions and '{second}' has {second_count}, but records of both meet in one \
+         sub-topology, where equal keys must be in equal partitions: give both the same with_partitions, or one none"
+    )]
+    NotCoPartitioned {
+        /// A topic.
+        first: String,
+        /// Its partition count.
+        first_count: u32,
+        /// The other.
+        second: String,
+        /// Its partition count.
+        second_count: u32,
+    },
     /// An option that the operator cannot have.
     #[error("{0}")]
     Unsupported(String),
@@ -439,6 +454,7 @@ impl TopologyBuilder {
             }
         }
         let subtopologies = split(&mut self.nodes, &mut self.stores);
+        check_co_partitioned(&subtopologies, &self.topics)?;
         let nodes = self.nodes.iter().map(|n| n.name.clone());
         let stores = self.stores.iter().map(|s| format!("@{}", s.name).into());
         let clocks = nodes.chain(stores).chain(self.clocks).collect();
@@ -466,6 +482,21 @@ fn check_sources(nodes: &[Node], globals: &[GlobalDef], topics: &[TopicDef]) -> 
         seen.push(*topic);
     }
     if seen.len() == globals.len() { Err(BuildError::NoSource) } else { Ok(()) }
+}
+
+/// Counts of external topics are known only when the log is there; those fixed by the author are known now.
+fn check_co_partitioned(subtopologies: &[SubTopology], topics: &[TopicDef]) -> Result<(), BuildError> {
+    for sub in subtopologies {
+        let fixed =
+            sub.source_topics().filter_map(|t| topics.get(t.0 as usize)).filter_map(|t| Some((t, t.partitions?)));
+        let mut fixed = fixed.peekable();
+        let Some(&(first, first_count)) = fixed.peek() else { continue };
+        if let Some((second, second_count)) = fixed.find(|(_, count)| *count != first_count) {
+            let (first, second) = (first.name.to_string(), second.name.to_string());
+            return Err(BuildError::NotCoPartitioned { first, first_count, second, second_count });
+        }
+    }
+    Ok(())
 }
 
 fn check_reachable(nodes: &[Node]) -> Result<(), BuildError> {

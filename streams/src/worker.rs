@@ -541,7 +541,8 @@ impl<L: Log> Worker<L> {
         if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
             return Ok(false);
         }
-        let waited = now.saturating_sub(self.last_commit);
+        // A clock that was set back says nothing of how long it has been: commit, and count from there.
+        let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
         let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
         let due = waited >= self.config.commit_interval_ms
             || (drained && waited >= self.config.commit_min_interval_ms)

@@ -352,6 +352,19 @@ fn emission_on_close_waits_for_its_interval() {
     }
 }
 
+/// A clock that was ahead of this one, on the machine the task was on before, does not hold results back for as long.
+#[test]
+fn a_clock_that_goes_back_does_not_stop_emission() {
+    let windows = TimeWindows::of_size_with_no_grace(10);
+    let emit = EmitStrategy::OnWindowClose { interval_ms: 1_000 };
+    let mut driver = TestDriver::new(topology(|g| g.windowed_by(windows).emit_strategy(emit).count(counts())), 1);
+    driver.advance_wall_clock(3_600_000);
+    driver.pipe("in", Some(b"k0"), Some(&1_i64.to_be_bytes()), 0);
+    driver.advance_wall_clock(-3_600_000);
+    driver.pipe("in", Some(b"k0"), Some(&1_i64.to_be_bytes()), 10);
+    assert_eq!(driver.read("out").iter().map(result).map(|r| r.1).collect::<Vec<_>>(), [0]);
+}
+
 /// Keys are counted apart, so it does not matter how they are spread, as long as nothing is late.
 #[test]
 fn results_do_not_depend_on_the_number_of_partitions() {

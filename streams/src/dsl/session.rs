@@ -114,6 +114,22 @@ impl<K: Clone + 'static, V: 'static> SessionWindowedKStream<K, V> {
 
     /// Adds the values of each session up, from what `initializer` gives; `merger` makes one sum of the sums of two
     /// sessions, the earlier one first.
+    ///
+    /// ```
+    /// # use streams::{dsl::{Consumed, EmitStrategy, Materialized, SessionWindows, StreamsBuilder}, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let amounts = builder.stream("amounts", Consumed::<String, i64>::with(Utf8, I64));
+    /// let spent_per_visit = amounts
+    ///     .group_by_key()
+    ///     .windowed_by(SessionWindows::of_inactivity_gap_and_grace(60_000, 5_000))
+    ///     .emit_strategy(EmitStrategy::on_window_close())
+    ///     .aggregate(
+    ///         || 0,
+    ///         |_customer, amount, total| total + amount,
+    ///         |_customer, earlier, later| earlier + later,
+    ///         Materialized::new("spent-per-visit", Utf8, I64),
+    ///     );
+    /// ```
     pub fn aggregate<A: Clone + 'static>(
         &self,
         initializer: impl Fn() -> A + Send + Sync + 'static,

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use state::Direction;
 
+use crate::dsl::emit::Throttle;
 use crate::dsl::graph::operator;
 use crate::dsl::options::Repartitioned;
 use crate::dsl::stream::KStream;
-use crate::dsl::windows::EmitStrategy;
+use crate::dsl::windows::{EmitStrategy, bad_grace, too_long};
 use crate::error::ProcessError;
 use crate::processor::{Context, Processor};
 use crate::record::Record;
@@ -67,7 +68,7 @@ impl JoinWindows {
         if before_ms.saturating_add(after_ms) < 0 {
             Some(format!("a join window from {before_ms} ms before to {after_ms} ms after is empty"))
         } else {
-            (grace_ms < 0).then(|| format!("a grace of {grace_ms} ms: grace is not negative"))
+            [before_ms, after_ms].into_iter().find_map(too_long).or_else(|| bad_grace(grace_ms))
         }
     }
 }
@@ -203,6 +204,21 @@ impl<K: Clone + 'static, L: Clone + 'static> KStream<K, L> {
     /// As [`KStream::left_join`], for both sides. A right record's window is the mirror of a left one's: no left partner can
     /// come any more once its time + before + grace is before stream time. Records of one time go on right side first, then
     /// by key bytes.
+    ///
+    /// ```
+    /// # use streams::{dsl::{Consumed, JoinWindows, StreamJoined, StreamsBuilder}, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let ours = builder.stream("our-ledger", Consumed::<String, i64>::with(Utf8, I64));
+    /// # let theirs = builder.stream("their-ledger", Consumed::<String, i64>::with(Utf8, I64));
+    /// let differences = ours
+    ///     .outer_join(
+    ///         &theirs,
+    ///         |ours, theirs| (ours != theirs).then(|| format!("{ours:?} against {theirs:?}")),
+    ///         JoinWindows::of_time_difference_and_grace(60_000, 5_000),
+    ///         StreamJoined::new("reconciliation", Utf8, I64, I64),
+    ///     )
+    ///     .filter(|_, difference| difference.is_some());
+    /// ```
     #[must_use]
     pub fn outer_join<R: Clone + 'static, V: 'static>(
         &self,
@@ -232,16 +248,16 @@ impl<K: Clone + 'static, L: Clone + 'static> KStream<K, L> {
         let topic = Repartitioned::new(&format!("{name}-right"), key.clone(), right.clone());
         let that = other.co_partitioned(Some(topic), "join", "");
         let retention = Retention::new(windows.retention_ms());
+        let throttle = (outer != Outer::Neither).then(|| Throttle::new(&self.graph, &name, emit_interval_ms));
         let (lefts, rights, unjoined, time) = self.graph.edit(|b| {
             let lefts = Window::with_options(key.clone(), left.clone(), retention, options.clone());
             let lefts = b.store(&format!("{name}-this-join-store"), lefts.retain_duplicates());
             let rights = Window::with_options(key.clone(), right.clone(), retention, options.clone());
             let rights = b.store(&format!("{name}-other-join-store"), rights.retain_duplicates());
-            let unjoined = (outer != Outer::Neither).then(|| {
+            let unjoined = throttle.map(|throttle| {
                 let spec = OuterJoin { key, left, right, options };
                 let store = b.store(&format!("{name}-outer-shared-join-store"), spec);
-                let next = b.clock(&format!("{name}-next"));
-                Unjoined { store, next, interval_ms: emit_interval_ms, windows, outer, joiner: joiner.clone() }
+                Unjoined { store, throttle, windows, outer, joiner: joiner.clone() }
             });
             (lefts, rights, unjoined, b.clock(&name))
         });
@@ -413,9 +429,7 @@ impl<K: 'static, T, O, L, R, V: 'static> JoinSide<K, T, O, L, R, V> {
 /// Records that have met no partner, until none can come any more.
 struct Unjoined<K, L, R, V> {
     store: OuterJoinStore<K, L, R>,
-    /// When they are searched next, in wall-clock time.
-    next: Clock,
-    interval_ms: i64,
+    throttle: Throttle,
     windows: JoinWindows,
     outer: Outer,
     joiner: Joiner<L, R, Option<V>>,
@@ -436,10 +450,9 @@ impl<K: 'static, L: 'static, R: 'static, V: 'static> Unjoined<K, L, R, V> {
         record: Record<'_, K, T>,
     ) -> Result<(), ProcessError> {
         let now = cx.now();
-        if now < cx.task().observed(self.next) {
+        if !self.throttle.is_due(cx.task(), now) {
             return Ok(());
         }
-        cx.task().observe(self.next, now.saturating_add(self.interval_ms));
         let JoinWindows { before_ms, after_ms, grace_ms } = self.windows;
         let is_open = |side: Side, time: Timestamp| match side {
             Side::Left => time.saturating_add(after_ms).saturating_add(grace_ms) >= stream_time,

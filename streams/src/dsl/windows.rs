@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::limits::TIMESTAMP_MS_MAX;
 use crate::serde::{Serde, SerdeError};
 use crate::types::Timestamp;
 
@@ -142,7 +143,7 @@ impl TimeWindows {
         } else if !(1..=size_ms).contains(&advance_ms) {
             Some(format!("windows of {size_ms} ms that advance by {advance_ms} ms: advance by 1 to {size_ms} ms"))
         } else {
-            negative_grace(grace_ms)
+            too_long(size_ms).or_else(|| bad_grace(grace_ms))
         }
     }
 }
@@ -175,7 +176,7 @@ impl SlidingWindows {
         if self.difference_ms < 0 {
             Some(format!("sliding windows of {} ms: the time difference is not negative", self.difference_ms))
         } else {
-            negative_grace(self.grace_ms)
+            too_long(self.difference_ms).or_else(|| bad_grace(self.grace_ms))
         }
     }
 }
@@ -207,13 +208,20 @@ impl SessionWindows {
         if self.gap_ms < 1 {
             Some(format!("sessions with a gap of {} ms: the gap is at least 1 ms", self.gap_ms))
         } else {
-            negative_grace(self.grace_ms)
+            too_long(self.gap_ms).or_else(|| bad_grace(self.grace_ms))
         }
     }
 }
 
-fn negative_grace(grace_ms: i64) -> Option<String> {
-    (grace_ms < 0).then(|| format!("a grace of {grace_ms} ms: grace is not negative"))
+pub(crate) fn bad_grace(grace_ms: i64) -> Option<String> {
+    let negative = (grace_ms < 0).then(|| format!("a grace of {grace_ms} ms: grace is not negative"));
+    negative.or_else(|| too_long(grace_ms))
+}
+
+/// No window outlasts all time there is; times can then be added up without overflow.
+pub(crate) fn too_long(ms: i64) -> Option<String> {
+    (ms > TIMESTAMP_MS_MAX)
+        .then(|| format!("{ms} ms: nothing lasts longer than the latest timestamp, {TIMESTAMP_MS_MAX}"))
 }
 
 /// When a windowed aggregation sends its results on (KIP-825).
@@ -289,6 +297,8 @@ mod tests {
             TimeWindows::of_size_and_grace(5, -1).problem(),
             SlidingWindows::of_time_difference_with_no_grace(-1).problem(),
             SessionWindows::of_inactivity_gap_and_grace(0, 0).problem(),
+            SessionWindows::of_inactivity_gap_and_grace(i64::MAX, 0).problem(),
+            TimeWindows::of_size_and_grace(5, i64::MAX).problem(),
         ] {
             assert!(problem.is_some());
         }

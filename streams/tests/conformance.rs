@@ -27,7 +27,7 @@ const HELD_WRONG: &[(&str, &str)] = &[];
 fn kafka_streams_own_cases() {
     let prefix = std::env::var("CONFORMANCE").unwrap_or_default();
     let scenarios = runner::load();
-    assert_eq!(scenarios.len(), 159, "the corpus is complete");
+    assert!(scenarios.len() >= 159, "the corpus is complete");
     let mut failures = Vec::new();
     let mut missing = Vec::new();
     let mut categories: BTreeMap<String, (usize, usize)> = BTreeMap::new();

@@ -7,26 +7,7 @@ use super::{produced, store};
 use crate::runner::{Case, Scenario, Tagged};
 
 pub(crate) fn find(id: &str) -> Option<Case> {
-    Some(match id {
-        "fk-inner-left-then-delete-left"
-        | "fk-inner-right-then-delete-right"
-        | "fk-inner-tombstone-nonexisting"
-        | "fk-inner-nonmatching-fk"
-        | "fk-inner-out-of-order-pp"
-        | "fk-inner-out-of-order-pv"
-        | "fk-inner-out-of-order-vp"
-        | "fk-revert-to-earlier"
-        | "fk-left-left-then-delete-left"
-        | "fk-left-right-then-delete-right"
-        | "fk-left-unsubscribe"
-        | "fk-left-tombstone-nonjoining"
-        | "fk-left-null-fk"
-        | "fk-left-nonmatching-fk"
-        | "fk-left-out-of-order-pv"
-        | "fk-left-out-of-order-vp"
-        | "fk-left-out-of-order-vv" => Case::of(foreign_key_join),
-        _ => return None,
-    })
+    id.starts_with("fk-").then(|| Case::of(foreign_key_join))
 }
 
 fn foreign_key_join(s: &Scenario) -> Topology {

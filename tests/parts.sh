@@ -9,8 +9,11 @@ part quick 45m "~3 min" "formatting, clippy, shellcheck, and every Rust test: ne
 part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly-once, fencing, takeover"
 part clients 20m "~2 min" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
 
-part seeds 10m "~1 min" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
-part badinput 10m "~1 min" "every row of docs/http.md's table of bad input, over real connections to a real process"
+part seeds 10m "20 s" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
+part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
+part kill 30m "~6 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
+part browser 10m "10 s" "the console in headless Chromium: an order placed, followed live, cancelled, by keyboard too"
+part footprint 10m "80 s" "orderflow up with 100,000 orders in state: how soon it is ready again and what memory it takes"
 
 part_quick() {
   need_build_tools
@@ -68,6 +71,52 @@ part_badinput() {
   start_store_embedded "$PORT_BASE" --set "payment.url=$PROVIDER_URL"
   client_tests test_bad_input.py
   do_it "$LOADGEN" audit --http "$STORE_URL" --payment-url "$PROVIDER_URL"
+}
+
+# The same rounds on both logs (see the head of kill.py). What a task restores after a kill is bounded by what one commit
+# interval can have left uncommitted.
+part_kill() {
+  local rounds=30 per_point=5
+  need_build_tools
+  build_programs
+  if ! full; then
+    rounds=10 per_point=2
+    reduced "$rounds kills at random moments instead of 30, and $per_point at each point instead of 5, on each log"
+  fi
+  kill_rounds embedded "$PORT_BASE"
+  start_kafka $((PORT_BASE + 2))
+  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS"
+  # At 150 orders a second and some twenty stored entries each, 100 ms are 300 entries over all tasks; a busy machine may
+  # commit ten times less often. A rebuild would be all entries so far, tens of thousands.
+  kill_rounds kafka $((PORT_BASE + 4)) --brokers "$BROKERS" --restored-max 3000
+}
+
+# kill_rounds NAME PORT [options of kill.py…]: with $rounds and $per_point.
+kill_rounds() {
+  do_it python3 "$ROOT/tests/kill.py" --orderflow "$ORDERFLOW" --loadgen "$LOADGEN" --dir "$PART_DIR/$1" --port "$2" \
+    --rounds "$rounds" --per-point "$per_point" "${@:3}"
+}
+
+part_browser() {
+  need "the browser's test" node nodejs
+  build_programs
+  CHROMIUM=$(need_chromium)
+  export CHROMIUM
+  start_store_embedded "$PORT_BASE"
+  do_it node --experimental-websocket "$ROOT/console/browser-test.mjs" "$STORE_URL" "$PART_DIR"
+  do_it "$LOADGEN" audit --http "$STORE_URL"
+}
+
+# The aim is 1 s and 150 MB; the limits here are where something is broken, whatever else the machine does.
+part_footprint() {
+  local orders=100000
+  build_programs
+  start_store_embedded "$PORT_BASE" --set local.sync=interval
+  do_it "$LOADGEN" generate "$PART_DIR/traffic.avro" --orders "$orders" --poison 0
+  do_it "$LOADGEN" replay "$PART_DIR/traffic.avro" --http "$STORE_URL" --flat-out --no-outcomes --quiet
+  do_it "$LOADGEN" audit --http "$STORE_URL" --settle 120s
+  stop_pid "$SERVER_PID"
+  do_it "$ROOT/tests/footprint.sh" "$ORDERFLOW" "$PART_DIR/data" "$PORT_BASE" --limits 5000 300
 }
 
 # start_store_embedded PORT [options of up…]: `orderflow up`, empty; leaves its base URL in $STORE_URL.

@@ -152,7 +152,8 @@ impl TimeWindows {
 /// ends with it, and the one that starts right after it once a later record lies in that. Every set of records that lie
 /// within the time difference is so in exactly one window.
 ///
-/// A record is late once `its time + time difference < stream time - grace`.
+/// A record is late once `its time + time difference < stream time - grace`. One whose own window is closed by then, though
+/// it is not late, is added to the open windows there are, and makes none (as in Kafka Streams).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlidingWindows {
     pub(crate) difference_ms: i64,

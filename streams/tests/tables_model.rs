@@ -296,3 +296,24 @@ fn results_do_not_depend_on_the_number_of_partitions() {
     assert_eq!(contents[0].values().sum::<i64>(), 60);
     assert!(contents.iter().all(|c| *c == contents[0]));
 }
+
+/// `KTableFilterTest.shouldSendOldValuesWhenEnabledOnUpStreamMaterializedTable` and its siblings: a row that never passed is
+/// not removed where old rows are known, and is where they are not.
+#[test]
+fn a_stored_filter_removes_what_passed() {
+    let outputs = |with_old: bool| -> Vec<Option<i64>> {
+        let builder = StreamsBuilder::new("model");
+        let even = builder.table("left", Materialized::new("rows", Utf8, I64)).filter(|_, value: &i64| value % 2 == 0);
+        let stored = even.materialize(Materialized::new("even", Utf8, I64));
+        let stored = if with_old { stored.with_old_values() } else { stored };
+        stored.to_stream().to("out", Produced::with(Utf8, I64));
+        let mut driver = TestDriver::new(builder.build().expect("valid"), 1);
+        for (time, value) in (0..).zip([Some(1), Some(2), Some(3), None]) {
+            driver.pipe_typed("left", (&Utf8, Some(&"k".to_owned())), (&I64, value.as_ref()), time);
+        }
+        let read = |r: streams::testing::OutRecord| r.value.map(|v| I64.deserialize(&v).expect("a number"));
+        driver.read("out").into_iter().map(read).collect()
+    };
+    assert_eq!(outputs(false), [None, Some(2), None, None]);
+    assert_eq!(outputs(true), [Some(2), None]);
+}

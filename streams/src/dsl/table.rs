@@ -40,12 +40,15 @@ pub(crate) struct SendOld {
     flag: Arc<AtomicBool>,
     /// Who must send them for this one to be able to.
     up: Vec<SendOld>,
+    /// Where old rows are known, an update from no row to no row is not sent: a filter's rule, which a store right behind it
+    /// keeps.
+    skips_absent: bool,
 }
 
 impl SendOld {
     /// Of an operator that computes old rows from those it is sent.
     pub(crate) fn from(up: &[&SendOld]) -> Self {
-        SendOld { flag: Arc::default(), up: up.iter().map(|s| (*s).clone()).collect() }
+        SendOld { flag: Arc::default(), up: up.iter().map(|s| (*s).clone()).collect(), skips_absent: false }
     }
 
     pub(crate) fn enable(&self) {
@@ -99,7 +102,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
         let predicate = Arc::new(predicate);
         let getter = FilterGetter { parent: self.getter.clone(), predicate: predicate.clone() };
-        let send_old = SendOld::from(&[&self.send_old]);
+        let send_old = SendOld { skips_absent: !self.versioned, ..SendOld::from(&[&self.send_old]) };
         let (send, versioned) = (send_old.clone(), self.versioned);
         self.derive("KTABLE-FILTER", Arc::new(getter), send_old, move |key, change: &Change<V>| {
             let passing = |value: &Option<V>| value.as_ref().filter(|v| predicate(key, v)).cloned();
@@ -175,7 +178,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     pub fn materialize(&self, materialized: Materialized<K, V>) -> KTable<K, V> {
         let name = materialized.name.clone();
         let store = self.graph.edit(|b| TableStore::new(b, &materialized));
-        let send_old = SendOld::default();
+        let send_old = SendOld { skips_absent: self.send_old.skips_absent, ..SendOld::default() };
         let index = store.index();
         let processor = Materialize { store: store.clone(), send_old: send_old.clone() };
         let out = self.graph.below(self.out, &name, processor, &[index]);
@@ -314,6 +317,11 @@ impl<K: 'static, V: Clone + 'static> Processor for Materialize<K, V> {
     ) -> Result<(), ProcessError> {
         let (Some(key), Some(change)) = (record.key, record.value) else { return Ok(()) };
         let old = self.store.old(cx, key, &self.send_old)?;
+        let unneeded =
+            self.send_old.skips_absent && self.send_old.is_enabled() && old.is_none() && change.new.is_none();
+        if unneeded {
+            return Ok(());
+        }
         match self.store.put(cx, key, change.new.as_ref(), record.timestamp)? {
             Put::Not => Ok(()),
             put => {

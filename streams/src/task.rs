@@ -324,13 +324,13 @@ impl Task {
                 self.state.rollback();
                 effects.truncate(mark);
             }
-            self.handle(from, &record, Stage::Process, &reason, effects)?;
+            self.handle(from, &record, Stage::Process, &reason, now, effects)?;
         }
         if let Err(failure) = outcome {
             self.state.rollback();
             effects.truncate(mark);
             match failure {
-                Failure::Record(stage, reason) => self.handle(from, &record, stage, &reason, effects)?,
+                Failure::Record(stage, reason) => self.handle(from, &record, stage, &reason, now, effects)?,
                 Failure::Other(e) => {
                     self.put_back(from, record.offset);
                     return Err(e);
@@ -396,6 +396,7 @@ impl Task {
         record: &Incoming,
         stage: Stage,
         reason: &str,
+        now: Timestamp,
         effects: &mut Effects,
     ) -> Result<(), Error> {
         let on_error = match stage {
@@ -423,7 +424,9 @@ impl Task {
                 self.state.counters.dead_letters += 1;
                 let headers =
                     dead_letter_headers(record.headers(), topic, from.partition, record, stage.as_str(), reason);
-                let timestamp = record.timestamp.clamp(0, TIMESTAMP_MS_MAX);
+                // Never ahead of the clock: brokers refuse that (`message.timestamp.after.max.ms`), and a dead letter that
+                // is refused would hold its task up for ever. The record's own time is in the headers.
+                let timestamp = record.timestamp.clamp(0, now.clamp(0, TIMESTAMP_MS_MAX));
                 let dead_letters = self.topology.dead_letter_topic();
                 // What is too large for the log with its headers goes without its bytes: the headers say where it is.
                 let whole = record.bytes_len() <= DEAD_LETTER_BYTES_MAX;

@@ -52,11 +52,19 @@ fn partitions() -> impl Strategy<Value = u32> {
     prop_oneof![Just(1), Just(2), Just(4)]
 }
 
-fn run(topology: Topology, updates: &[Update], partitions: u32, crash: Crash) -> TestDriver {
+/// Updates written before the first of them is processed: more than one, and answers meet rows that have changed since.
+fn batches() -> impl Strategy<Value = usize> {
+    prop_oneof![Just(1), 2..9_usize]
+}
+
+fn run(topology: Topology, updates: &[Update], partitions: u32, crash: Crash, batch: usize) -> TestDriver {
     let mut driver = TestDriver::new(topology, partitions);
-    for u in updates {
-        let key = format!("k{}", u.key);
-        driver.pipe(u.topic(), Some(key.as_bytes()), u.text().as_deref().map(str::as_bytes), u.time);
+    for some in updates.chunks(batch) {
+        for u in some {
+            let key = format!("k{}", u.key);
+            driver.produce(u.topic(), Some(key.as_bytes()), u.text().as_deref().map(str::as_bytes), u.time);
+        }
+        driver.run();
         match crash {
             Crash::Never => (),
             Crash::EveryRecord => driver.crash_and_restore(),
@@ -156,11 +164,11 @@ fn foreign_keys() -> Topology {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn aggregations_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes()) {
-        let driver = run(aggregations(), &updates, partitions, crash);
+    fn aggregations_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes(), batch in batches()) {
+        let driver = run(aggregations(), &updates, partitions, crash, batch);
         let (left, _) = rows(&updates);
         let (mut counts, mut sums) = (BTreeMap::new(), BTreeMap::new());
         for row in left.values().filter(|row| value_of(row) % 2 == 0) {
@@ -183,8 +191,8 @@ proptest! {
     }
 
     #[test]
-    fn joins_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes()) {
-        let driver = run(joins(), &updates, partitions, crash);
+    fn joins_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes(), batch in batches()) {
+        let driver = run(joins(), &updates, partitions, crash, batch);
         let (left, right) = rows(&updates);
         let (mut inner, mut left_join, mut outer, mut twice) = (Rows::new(), Rows::new(), Rows::new(), Rows::new());
         for key in left.keys().chain(right.keys()) {
@@ -205,8 +213,8 @@ proptest! {
     }
 
     #[test]
-    fn foreign_key_joins_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes()) {
-        let driver = run(foreign_keys(), &updates, partitions, crash);
+    fn foreign_key_joins_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes(), batch in batches()) {
+        let driver = run(foreign_keys(), &updates, partitions, crash, batch);
         let (left, right) = rows(&updates);
         let referred = |row: &String| right.get(&reference_of(row)).filter(|_| value_of(row) != 0);
         let inner: Rows = left
@@ -231,7 +239,7 @@ proptest! {
         let held = records.left_join_table_with(&rows, |record, row| both(Some(record), row), joined);
         at_once.to("at-once", Produced::with(Utf8, Utf8));
         held.to("held", Produced::with(Utf8, Utf8));
-        let mut driver = run(builder.build().expect("valid"), &updates, 1, crash);
+        let mut driver = run(builder.build().expect("valid"), &updates, 1, crash, 1);
         let read = |driver: &mut TestDriver, topic: &str| -> Vec<(String, i64)> {
             let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap_or_default()).expect("text");
             driver.read(topic).into_iter().map(|r| (text(r.value), r.timestamp)).collect()
@@ -290,7 +298,7 @@ fn results_do_not_depend_on_the_number_of_partitions() {
         table(&builder, "right");
         let updates: Vec<Update> =
             (0..60).map(|i| Update { left: true, key: i % 7, row: Some((i, i % 4)), time: i.into() }).collect();
-        let driver = run(builder.build().expect("valid"), &updates, partitions, Crash::Never);
+        let driver = run(builder.build().expect("valid"), &updates, partitions, Crash::Never, 1);
         contents.push(content(&driver, "counts", I64));
     }
     assert_eq!(contents[0].values().sum::<i64>(), 60);

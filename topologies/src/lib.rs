@@ -11,5 +11,6 @@ mod error;
 pub mod fashion_store;
 pub mod limits;
 pub mod saga;
+pub mod taxi;
 
 pub use error::Error;

@@ -14,12 +14,11 @@ use schemas::payment::PaymentOutcome;
 use schemas::state::Verdict;
 use streams::testing::TestDriver;
 use streams::{ErrorPolicy, OnError, TopicPartition};
-use support::{After, Charges, Mode, Shop, audit, cancel, modes, place, register, restock};
+use support::{Charges, Mode, PLAIN, Shop, audit, cancel, modes, place, register, restock};
 use topologies::fashion_store::{Config, topology};
 
 const CUSTOMER: CancelRequester = CancelRequester::Customer;
 const MD: CancelRequester = CancelRequester::Md;
-const PLAIN: Mode = Mode { partitions: 1, after_each_record: After::Nothing, every_event_twice: false };
 
 /// Runs a scenario in every mode; all must come out like the first. Then `check` says what that must be.
 fn golden(name: &str, scenario: impl Fn(&mut Shop), check: impl Fn(&mut Shop)) {

@@ -8,10 +8,7 @@ use schemas::{Codec, Registry};
 
 use crate::Error;
 use crate::saga::payment::Retry;
-
-const SECOND_MS: i64 = 1_000;
-const MINUTE_MS: i64 = 60 * SECOND_MS;
-const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+use crate::saga::settings::{DAY_MS, MINUTE_MS, SECOND_MS, check_payment, check_positive};
 
 /// Settings of fashion-store.
 #[derive(Clone, Debug)]
@@ -56,32 +53,12 @@ impl Config {
     /// # Errors
     /// [`Error::Config`], naming the first setting that is wrong.
     pub fn check(&self) -> Result<(), Error> {
-        let wrong = |setting, reason: String| Err(Error::Config { setting, reason });
-        for (setting, value) in [
-            ("payment_deadline_ms", self.payment_deadline_ms),
-            ("retry.first_ms", self.retry.first_ms),
-            ("retry.longest_ms", self.retry.longest_ms),
-            ("retry.key_lifetime_ms", self.retry.key_lifetime_ms),
+        check_positive(&[
             ("saga_retention_ms", self.saga_retention_ms),
             ("command_retention_ms", self.command_retention_ms),
             ("timer_resolution_ms", self.timer_resolution_ms),
-        ] {
-            if value < 1 {
-                return wrong(setting, format!("is {value}, it must be at least 1"));
-            }
-        }
-        if self.retry.longest_ms < self.retry.first_ms {
-            return wrong("retry.longest_ms", "is shorter than retry.first_ms".into());
-        }
-        if self.payment_deadline_ms > self.retry.key_lifetime_ms {
-            let reason = "is longer than retry.key_lifetime_ms: a charge could be due to be voided when the provider \
-                          has forgotten its key";
-            return wrong("payment_deadline_ms", reason.into());
-        }
-        if self.saga_retention_ms < self.payment_deadline_ms {
-            return wrong("saga_retention_ms", "is shorter than payment_deadline_ms".into());
-        }
-        Ok(())
+        ])?;
+        check_payment(&self.retry, self.payment_deadline_ms, self.saga_retention_ms)
     }
 }
 

@@ -8,7 +8,7 @@ use streams::store::{KeyValueStore, StateAccess as _};
 use streams::{Context, In, ProcessError, Processor, PunctuationType, Record, ScheduleId, Timestamp};
 
 use super::saga::{Command, Event, Rules, Step, step};
-use crate::saga::{Due, DueKind, Ledger, Seen, Timers};
+use crate::saga::{Due, DueKind, Ledger, Timers};
 
 /// Where the saga's commands go.
 #[derive(Clone)]
@@ -54,21 +54,7 @@ impl Processor for OrderSaga {
         let Event::Command(command) = event else {
             return self.take_step(cx, id, event).map(|_| ());
         };
-        match self.ledger.look(cx, command)? {
-            Seen::Before => return Ok(()),
-            Seen::Reused => {
-                return Err(ProcessError::rejected("the command_id was used before, for another content"));
-            }
-            Seen::New => {}
-        }
-        let Some((verdict, detail)) = self.take_step(cx, id, event)? else {
-            return Ok(());
-        };
-        self.ledger.record(cx, command, verdict, &detail)?;
-        if matches!(verdict, Verdict::Invalid | Verdict::Expired) {
-            cx.refuse(detail);
-        }
-        Ok(())
+        self.ledger.once(cx, command, |cx| self.take_step(cx, id, event))
     }
 
     fn punctuate(&self, cx: &mut Cx<'_>, _schedule: ScheduleId, now: Timestamp) -> Result<(), ProcessError> {

@@ -13,7 +13,7 @@ use streams::store::{KeyValueStore, StateAccess as _};
 use streams::{Context, ProcessError, Processor, PunctuationType, Record, ScheduleId, Timestamp};
 
 use crate::limits::{PRICE_MAX, QTY_MAX, STOCK_MAX};
-use crate::saga::{Due, DueKind, Ledger, Seen, Timers, check};
+use crate::saga::{Due, DueKind, Ledger, Timers, check};
 
 /// What can happen to a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,27 +209,18 @@ impl Processor for Stock {
 
 impl Stock {
     fn on_command(&self, cx: &mut Cx<'_>, command: &ProductCommand) -> Result<(), ProcessError> {
-        match self.ledger.look(cx, command)? {
-            Seen::Before => return Ok(()),
-            Seen::Reused => {
-                return Err(ProcessError::rejected("the command_id was used before, for another content"));
+        self.ledger.once(cx, command, |cx| {
+            let id = schemas::Keyed::key(command).to_owned();
+            let known = self.products.get(cx, &id)?;
+            let Decision { product, verdict, detail } = match &command.command {
+                ProductCommandKind::RegisterProduct(command) => register(known.as_ref(), command, cx.now()),
+                ProductCommandKind::RestockProduct(command) => restock(known.as_ref(), command, cx.now()),
+            };
+            if let Some(product) = product {
+                self.products.put(cx, &id, &product)?;
             }
-            Seen::New => {}
-        }
-        let id = schemas::Keyed::key(command).to_owned();
-        let known = self.products.get(cx, &id)?;
-        let Decision { product, verdict, detail } = match &command.command {
-            ProductCommandKind::RegisterProduct(command) => register(known.as_ref(), command, cx.now()),
-            ProductCommandKind::RestockProduct(command) => restock(known.as_ref(), command, cx.now()),
-        };
-        if let Some(product) = product {
-            self.products.put(cx, &id, &product)?;
-        }
-        self.ledger.record(cx, command, verdict, &detail)?;
-        if verdict == Verdict::Invalid {
-            cx.refuse(detail);
-        }
-        Ok(())
+            Ok(Some((verdict, detail)))
+        })
     }
 
     fn on_request(&self, cx: &mut Cx<'_>, ask: &StockRequest) -> Result<(), ProcessError> {

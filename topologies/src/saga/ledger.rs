@@ -49,6 +49,34 @@ impl Ledger {
         })
     }
 
+    /// Lets a command be decided once: a repeat changes nothing, an id used for another content is rejected, and what
+    /// `decide` says is remembered. A command that asks for nothing possible is refused to the dead letters as well.
+    ///
+    /// # Errors
+    /// Rejected for a reused id; else those of `decide` and of the store.
+    pub fn once<K: 'static, V: 'static>(
+        &self,
+        cx: &mut Context<'_, K, V>,
+        command: &impl Command,
+        decide: impl FnOnce(&mut Context<'_, K, V>) -> Result<Option<(Verdict, String)>, ProcessError>,
+    ) -> Result<(), ProcessError> {
+        match self.look(cx, command)? {
+            Seen::Before => return Ok(()),
+            Seen::Reused => {
+                return Err(ProcessError::rejected("the command_id was used before, for another content"));
+            }
+            Seen::New => {}
+        }
+        let Some((verdict, detail)) = decide(cx)? else {
+            return Ok(());
+        };
+        self.record(cx, command, verdict, &detail)?;
+        if matches!(verdict, Verdict::Invalid | Verdict::Expired) {
+            cx.refuse(detail);
+        }
+        Ok(())
+    }
+
     /// Remembers what was decided.
     ///
     /// # Errors

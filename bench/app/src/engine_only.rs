@@ -60,10 +60,12 @@ pub struct Report {
     pub orders: u32,
     /// Where the stores were: `memory` or `rocksdb`.
     pub stores: &'static str,
-    /// Nanoseconds per order, wall clock of the one worker thread.
-    pub ns_per_order: f64,
-    /// Nanoseconds per record that a task processed.
-    pub ns_per_record: f64,
+    /// Nanoseconds of CPU per order, of the one worker thread: what a busy machine does not change much.
+    pub cpu_ns_per_order: f64,
+    /// Nanoseconds of CPU per record that a task processed.
+    pub cpu_ns_per_record: f64,
+    /// Nanoseconds per order by the wall clock.
+    pub wall_ns_per_order: f64,
     /// Allocations per order, the simulated log's included.
     pub allocations_per_order: f64,
     /// Records processed by all tasks.
@@ -89,22 +91,29 @@ pub fn run(options: &Options) -> anyhow::Result<Report> {
     };
     let view = View::open(topology.clone(), backend)?;
     let mut worker = Worker::new(cluster.connect("bench"), view, Config::default());
-    let started = Instant::now();
+    let (started, cpu) = (Instant::now(), thread_cpu_ns()?);
     let (allocations, records) = counting::allocations(|| drain(&mut worker));
-    let (elapsed, records) = (started.elapsed(), records?);
+    let (elapsed, cpu_ns, records) = (started.elapsed(), thread_cpu_ns()? - cpu, records?);
     let (delivered, refused) = check(&cluster, &topology, &formats, options.orders)?;
     ensure!(cancelled > 0 || options.orders < 100, "the load has no cancellations");
     let orders = f64::from(options.orders);
     Ok(Report {
         orders: options.orders,
         stores: if options.state_dir.is_some() { "rocksdb" } else { "memory" },
-        ns_per_order: elapsed.as_nanos() as f64 / orders,
-        ns_per_record: elapsed.as_nanos() as f64 / records as f64,
+        cpu_ns_per_order: cpu_ns as f64 / orders,
+        cpu_ns_per_record: cpu_ns as f64 / records as f64,
+        wall_ns_per_order: elapsed.as_nanos() as f64 / orders,
         allocations_per_order: allocations as f64 / orders,
         records,
         started: delivered,
         cancelled: refused,
     })
+}
+
+/// CPU time of this thread so far, nanoseconds: the first number of Linux's `schedstat`.
+fn thread_cpu_ns() -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").context("no schedstat: is this Linux?")?;
+    Ok(stat.split(' ').next().context("schedstat is empty")?.parse()?)
 }
 
 /// Turns the worker until nothing is left to do; answers with how many records it processed.

@@ -9,6 +9,7 @@
 pub mod avro;
 mod error;
 pub mod fashion_store;
+pub mod gdmarket;
 pub mod limits;
 pub mod saga;
 pub mod taxi;

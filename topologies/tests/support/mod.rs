@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)] // every test binary uses its part
 
 pub(crate) mod fashion;
+pub(crate) mod gdmarket;
 pub(crate) mod provider;
 pub(crate) mod rig;
 pub(crate) mod taxi;

@@ -16,6 +16,7 @@ use crate::dsl::foreign_key_wire::{Instruction, Response, ResponseSerde, Subscri
 use crate::dsl::getter::ValueGetter;
 use crate::dsl::options::Materialized;
 use crate::dsl::table::{self, Change, KTable};
+use crate::dsl::table_store::TableStore;
 use crate::error::ProcessError;
 use crate::processor::{Context, Processor};
 use crate::record::Record;
@@ -114,7 +115,9 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
         let graph = self.graph.clone();
         let node = |part: &str| format!("{}-subscription-{part}", joined.name);
 
+        let results = graph.edit(|b| TableStore::new(b, &materialized));
         let subscribe = Subscribe {
+            results: results.clone(),
             foreign_key,
             left_join,
             versioned: self.versioned,
@@ -122,7 +125,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
             value: joined.value.clone(),
             other_key: joined.other_key.clone(),
         };
-        let sent = graph.below(self.out, &node("registration-processor"), subscribe, &[]);
+        let sent = graph.below(self.out, &node("registration-processor"), subscribe, &[results.index()]);
         let received = graph.edit(|b| {
             let (input, out) =
                 b.repartition_by(&node("registration"), joined.other_key.clone(), SubscriptionSerde, None, None);
@@ -159,7 +162,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
         });
         let resolve = Resolve { rows: self.getter.clone(), value: joined.value, join, types: std::marker::PhantomData };
         let resolved = graph.below(responses, &node("response-resolver"), resolve, &self.stores());
-        table::source(graph, resolved, materialized)
+        table::source_into(graph, resolved, &materialized.name, results)
     }
 }
 
@@ -187,7 +190,9 @@ impl<K2: 'static> Subscriptions<K2> {
 }
 
 /// `SubscriptionSendProcessorSupplier`: what a change of a left row means for its subscription.
-struct Subscribe<K, V, K2, F> {
+struct Subscribe<K, V, K2, R, F> {
+    /// The joined rows as they are: whether there is one to take back.
+    results: TableStore<K, R>,
     foreign_key: F,
     left_join: bool,
     versioned: bool,
@@ -196,7 +201,7 @@ struct Subscribe<K, V, K2, F> {
     other_key: Arc<dyn Serde<K2>>,
 }
 
-impl<K: 'static, V: 'static, K2: 'static, F> Subscribe<K, V, K2, F> {
+impl<K: 'static, V: 'static, K2: 'static, R: 'static, F> Subscribe<K, V, K2, R, F> {
     fn are_equal(&self, a: &K2, b: &K2) -> Result<bool, SerdeError> {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         self.other_key.serialize(a, &mut left)?;
@@ -205,11 +210,12 @@ impl<K: 'static, V: 'static, K2: 'static, F> Subscribe<K, V, K2, F> {
     }
 }
 
-impl<K, V, K2, F> Processor for Subscribe<K, V, K2, F>
+impl<K, V, K2, R, F> Processor for Subscribe<K, V, K2, R, F>
 where
     K: 'static,
     V: 'static,
     K2: 'static,
+    R: 'static,
     F: Fn(&K, &V) -> Option<K2> + Send + Sync + 'static,
 {
     type KeyIn = K;
@@ -241,6 +247,7 @@ where
         let mut primary_key = Vec::new();
         self.key.serialize(key, &mut primary_key)?;
         let primary_partition = cx.task_id().partition;
+        let has_result = self.results.get(cx, key)?.is_some();
         let mut send = |foreign_key: Option<&K2>, instruction| {
             let primary_key = primary_key.clone();
             let subscription = Subscription { hash, instruction, primary_partition, primary_key };
@@ -261,8 +268,10 @@ where
                 send(Some(old), DeleteKeyNoPropagate)?;
                 send(Some(new), PropagateNullIfNone)
             }
-            // New, or where it was: without a right row there was no result to replace.
-            (_, Some(new)) => send(Some(new), PropagateOnlyIfPresent),
+            // New, or where it was. A result that is there and has no right row any more is one whose removal is still on
+            // its way and will be stale when it comes: this answer takes its place. (Kafka Streams 4.3 sends
+            // PROPAGATE_ONLY_IF_FK_VAL_AVAILABLE in any case, and may keep such a result for ever.)
+            (_, Some(new)) => send(Some(new), if has_result { PropagateNullIfNone } else { PropagateOnlyIfPresent }),
             // Gone, or pointing nowhere now: the result there may have been goes too.
             (Some(old), None) => {
                 send(Some(old), DeleteKeyAndPropagate)?;
@@ -272,6 +281,9 @@ where
                 Ok(())
             }
             (None, None) => {
+                if has_result {
+                    send(None, PropagateNullIfNone)?;
+                }
                 if change.new.is_some() {
                     cx.record_dropped();
                 }

@@ -262,11 +262,20 @@ pub(crate) fn source<K: 'static, V: Clone + 'static>(
     parent: Out<K, V>,
     materialized: Materialized<K, V>,
 ) -> KTable<K, V> {
-    let name = materialized.name.clone();
     let store = graph.edit(|b| TableStore::new(b, &materialized));
+    source_into(graph, parent, &materialized.name, store)
+}
+
+/// As [`source`], into a store that is there already.
+pub(crate) fn source_into<K: 'static, V: Clone + 'static>(
+    graph: Graph,
+    parent: Out<K, V>,
+    name: &str,
+    store: TableStore<K, V>,
+) -> KTable<K, V> {
     let send_old = SendOld::default();
     let processor = Source { store: store.clone(), send_old: send_old.clone() };
-    let out = graph.below(parent, &name, processor, &[store.index()]);
+    let out = graph.below(parent, name, processor, &[store.index()]);
     KTable::stored(graph, out, store, send_old)
 }
 

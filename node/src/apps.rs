@@ -9,7 +9,7 @@ use streams::Topology;
 use crate::config::{Config, ConfigError};
 
 /// Names of all businesses.
-pub const NAMES: [&str; 1] = ["fashion-store"];
+pub const NAMES: [&str; 3] = ["fashion-store", "gdmarket", "taxi"];
 
 /// A business.
 pub struct App {
@@ -45,6 +45,34 @@ pub fn app(name: &str, config: &Config, registry: &Arc<dyn Registry>) -> anyhow:
                 payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
                 specs: topics::ALL,
             })
+        }
+        "gdmarket" => {
+            use schemas::gdmarket::topics;
+            use topologies::gdmarket::{Codecs, Config as Settings, topology};
+            let settings = Settings {
+                payment_deadline_ms: config.saga.payment_deadline_ms,
+                saga_retention_ms: config.saga.retention_ms,
+                command_retention_ms: config.saga.command_retention_ms,
+                codecs: Codecs::resolve(&config.topics.prefix, registry)?,
+                ..Settings::default()
+            };
+            Ok(App {
+                name: "gdmarket",
+                topology: Arc::new(topology(&settings)?),
+                payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
+                specs: topics::ALL,
+            })
+        }
+        "taxi" => {
+            use schemas::taxi::topics;
+            use topologies::taxi::{Codecs, Config as Settings, topology};
+            let settings = Settings {
+                saga_retention_ms: config.saga.retention_ms,
+                command_retention_ms: config.saga.command_retention_ms,
+                codecs: Codecs::resolve(&config.topics.prefix, registry)?,
+                ..Settings::default()
+            };
+            Ok(App { name: "taxi", topology: Arc::new(topology(&settings)?), payment: None, specs: topics::ALL })
         }
         other => {
             Err(ConfigError::Invalid(format!("there is no business '{other}': there are {}", NAMES.join(", "))).into())

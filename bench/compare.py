@@ -97,7 +97,7 @@ def show(rows):
     """The table: medians with their range, and how many times better than Kafka Streams."""
     print(f"\n{'':4}{'step':14}{'figure':40}{PEER:>28}{OURS:>28}{'ratio':>8}  goal")
     for r in rows:
-        cells = [f"{s['median']:.4g} [{s['min']:.4g} .. {s['max']:.4g}]" for s in (r["sides"][PEER], r["sides"][OURS])]
+        cells = [f"{page.number(s['median'])} [{page.number(s['min'])} .. {page.number(s['max'])}]" for s in (r["sides"][PEER], r["sides"][OURS])]
         goal = "" if r["goal"] is None else f">= {r['goal']:g} {'reached' if r['reached'] else 'NOT reached'}"
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
         print(f"{r['workload']:4}{r['step']:14}{r['what']:40}{cells[0]:>28}{cells[1]:>28}{ratio:>8}  {goal}")

@@ -9,6 +9,11 @@ td:nth-child(-n+3),th:nth-child(-n+3){text-align:left}.no{color:#a00}.yes{color:
 figure{display:inline-block;margin:1rem 1rem 0 0}figcaption{font-weight:600}svg text{font:12px system-ui,sans-serif}"""
 
 
+def number(v):
+    """Four digits or all whole ones, never with an exponent."""
+    return f"{v:,.0f}" if abs(v) >= 1000 else f"{v:.4g}"
+
+
 def frame(title, x_label, y_label, x_max, y_max, marks, legend):
     """An SVG with axes from zero; `marks` draws with the two scales it gets."""
     def x(v):
@@ -20,7 +25,7 @@ def frame(title, x_label, y_label, x_max, y_max, marks, legend):
     for i in range(5):
         v = y_max * i / 4
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - 12}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="#ddd"/>'
-                     f'<text x="{LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{v:,.4g}</text>')
+                     f'<text x="{LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{number(v)}</text>')
     parts += marks(x, y)
     for i, (name, colour) in enumerate(legend):
         parts.append(f'<rect x="{LEFT + i * 170}" y="4" width="12" height="12" fill="{colour}"/>'
@@ -107,7 +112,7 @@ def render(summary, runs, sides):
         plots.append(bars(f"W2 {step.replace(':', ' at ')}/s: place to outcome", "ms", groups, legend))
     rows = []
     for r in summary["figures"]:
-        cells = "".join(f"<td>{s['median']:,.4g} <small>[{s['min']:,.4g} .. {s['max']:,.4g}]</small></td>" for s in r["sides"].values())
+        cells = "".join(f"<td>{number(s['median'])} <small>[{number(s['min'])} .. {number(s['max'])}]</small></td>" for s in r["sides"].values())
         goal = "" if r["goal"] is None else f'<span class="{"yes" if r["reached"] else "no"}">≥ {r["goal"]:g}</span>'
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
         rows.append(f"<tr><td>{r['workload']}</td><td>{r['step']}</td><td>{escape(r['what'])}</td>{cells}<td>{ratio}</td><td>{goal}</td></tr>")

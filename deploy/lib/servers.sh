@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # Building the two programs, and starting servers that end with the script. Source after common.sh and needs.sh.
 
-# cargo_here ARGS…: cargo with this checkout's lock file, from the checkout's root.
-cargo_here() { (cd "$ROOT" && do_it cargo "$@" --locked); }
+# cargo_here COMMAND ARGS…: cargo with this checkout's lock file, from the checkout's root. The flag comes first: what
+# follows a `--` is not cargo's.
+cargo_here() { (cd "$ROOT" && do_it cargo "$1" --locked "${@:2}"); }
 
 # The two programs, with the one profile that everything here uses; afterwards $ORDERFLOW and $LOADGEN name them.
 # The whole workspace at once: building single packages would resolve features anew and compile dependencies twice.

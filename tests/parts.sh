@@ -6,14 +6,16 @@
 # `full` is true under --full; a part that does less without it says so by `reduced "…"`.
 
 part quick 45m "~3 min" "formatting, clippy, shellcheck, and every Rust test: needs no server and no network"
+part conformance 20m "~1 min" "Kafka Streams' own cases, 159 of them, against the production task, with a count by area; part of quick as well"
 part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly-once, fencing, takeover"
-part clients 20m "~2 min" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
+part clients 20m "45 s" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
 
 part seeds 10m "20 s" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
 part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
-part kill 30m "~6 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
+part kill 30m "~2.5 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
 part browser 10m "10 s" "the console in headless Chromium: an order placed, followed live, cancelled, by keyboard too"
 part footprint 10m "80 s" "orderflow up with 100,000 orders in state: how soon it is ready again and what memory it takes"
+part instances 10m "25 s" "two instances on real Kafka: both answer for every key; one is killed, and the other has its tasks in a bounded time"
 
 part_quick() {
   need_build_tools
@@ -24,6 +26,12 @@ part_quick() {
   do_it shellcheck "$ROOT"/{run,test,.ci/run} "$ROOT"/deploy/*/*.sh "$ROOT"/tests/*.sh
   cargo_here clippy --release --workspace --all-targets -- -D warnings
   cargo_here test --release --workspace
+}
+
+# The same test runs in quick; here it prints what it did.
+part_conformance() {
+  need_build_tools
+  cargo_here test --release -p streams --test conformance -- --nocapture
 }
 
 # Our own code's integration tests: files node/tests/kafka_*.rs, tests marked #[ignore = "needs Kafka: ./test kafka"].
@@ -95,6 +103,19 @@ part_kill() {
 kill_rounds() {
   do_it python3 "$ROOT/tests/kill.py" --orderflow "$ORDERFLOW" --loadgen "$LOADGEN" --dir "$PART_DIR/$1" --port "$2" \
     --rounds "$rounds" --per-point "$per_point" "${@:3}"
+}
+
+part_instances() {
+  need_python
+  build_programs
+  start_kafka "$PORT_BASE"
+  start_store_on_kafka $((PORT_BASE + 2))
+  local staying=$STORE_URL
+  start_instance other $((PORT_BASE + 4))
+  export OTHER_INSTANCE="$STORE_URL $SERVER_PID"
+  STORE_URL=$staying
+  client_tests test_two_instances.py
+  do_it "$LOADGEN" audit --kafka "$BROKERS" --http "$STORE_URL" --payment-url "$PROVIDER_URL"
 }
 
 part_browser() {

@@ -14,6 +14,9 @@ use schemas::{Codec, Keyed};
 use super::{COMMANDS, rules};
 use crate::log::{LogRecord, partition_of};
 
+/// Latest time of a command that is judged, milliseconds since the epoch: 9999-01-01.
+const TIMESTAMP_MS_MAX: i64 = 253_370_764_800_000;
+
 /// Where a record is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -280,6 +283,9 @@ impl Facts {
 
     fn command(&mut self, record: &LogRecord, place: Place) {
         let judged = match (&record.key, &record.value) {
+            _ if !(0..=TIMESTAMP_MS_MAX).contains(&record.timestamp) => {
+                Err(Poison::Must("time before 1970 or in year 9999"))
+            }
             (None, _) => Err(Poison::Must("null key")),
             (_, None) => Err(Poison::Must("null value")),
             (Some(key), Some(value)) => {

@@ -9,8 +9,9 @@ use thiserror::Error;
 
 use crate::config::{self, GroupProtocol};
 
-/// Time between two group heartbeats, as a share of the session timeout (Kafka asks for at most a third).
-const HEARTBEATS_PER_SESSION: u32 = 4;
+/// Time between two group heartbeats, as a share of the session timeout (Kafka asks for at most a third). A survivor learns
+/// of a dead member's rebalance by its own next heartbeat, so this is part of every takeover: 500 ms of the default session.
+const HEARTBEATS_PER_SESSION: u32 = 12;
 /// Longest time a broker holds a fetch that finds nothing, milliseconds. A partition that is sought anew waits for the
 /// fetch under way, so this bounds the delay of a takeover; 20 empty fetches a second are the price.
 const FETCH_WAIT_MS: u32 = 50;

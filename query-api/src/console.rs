@@ -40,8 +40,10 @@ const FILES: [(&str, &str, &str); 10] = files![
 
 /// `/console/…`, and `/`: the page for browsers, an index of links for everyone else.
 pub(crate) fn routes() -> Router {
-    let mut router = Router::new().route("/", get(root)).route("/console", get(async || page("index.html")));
-    router = router.route("/console/", get(async || page("index.html")));
+    let mut router = Router::new().route("/", get(root));
+    for path in ["/console", "/console/"] {
+        router = router.route(path, get(async || page("index.html")));
+    }
     for (name, _, _) in FILES {
         router = router.route(&format!("/console/{name}"), get(async move || page(name)));
     }

@@ -27,7 +27,7 @@ impl Headers {
     }
 
     /// All headers in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Option<&[u8]>)> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, Option<&[u8]>)> + ExactSizeIterator {
         self.0.iter().map(|(n, v)| (&**n, v.as_deref()))
     }
 

@@ -54,10 +54,12 @@ need_build_tools() {
   need_rust
 }
 
-# As bindgen looks for it: an explicit path, the linker's cache, or LLVM's own folders.
+# As bindgen looks for it: an explicit path, LLVM's own folders, the linker's cache. libclang-cpp, which other packages
+# bring along, is another library and does not do.
 _has_libclang() {
-  [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
-    { command -v ldconfig >/dev/null && ldconfig -p | grep -q libclang; }
+  [[ -n ${LIBCLANG_PATH:-} ]] && return 0
+  { compgen -G '/usr/lib/llvm-*/lib/libclang*' || true
+    command -v ldconfig >/dev/null && ldconfig -p; } 2>/dev/null | grep -E 'libclang(-[0-9][0-9.]*)?\.so' >/dev/null
 }
 
 # Rust itself is the one thing we do not install: which toolchain a machine has is its owner's choice.

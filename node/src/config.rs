@@ -145,6 +145,13 @@ pub enum ConfigError {
     Invalid(String),
 }
 
+impl Default for Config {
+    /// The defaults alone, for programs that set fields themselves.
+    fn default() -> Self {
+        Config::load(None, std::iter::empty(), &[]).expect("the defaults are valid: a test loads them")
+    }
+}
+
 impl Config {
     /// Merges defaults, file, environment and `key=value` settings, in this order, and checks the result.
     ///

@@ -1,6 +1,7 @@
 //! The process: configuration, logs (Kafka and embedded), worker threads, payment, and the platform the HTTP service runs
-//! on.
+//! on. [`Application`] runs a topology of one's own on either log.
 
+pub mod application;
 pub mod apps;
 pub mod args;
 pub mod cluster;
@@ -17,3 +18,6 @@ pub mod run;
 pub mod service;
 pub mod signals;
 pub mod up;
+
+pub use application::{Application, embedded_log};
+pub use config::Config;

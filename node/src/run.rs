@@ -1,28 +1,25 @@
 //! `orderflow run` and `orderflow topics`: one instance of many on Apache Kafka.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures_util::future::BoxFuture;
 use query_api::platform::App;
-use state::{Backend, RocksBackend, rocks};
 use streams::{Topology, View};
 use tokio::sync::mpsc;
 
-use crate::apps;
 use crate::cluster::Cluster;
 use crate::config::{Config, ConfigError};
-use crate::engine::{Stop, WorkerThread};
+use crate::engine::Stop;
 use crate::instances::{self, Instances};
 use crate::kafka::{
-    GroupReader, KafkaAppender, KafkaLog, KafkaTail, Received, Settings, TopicChange, TopicSpec, ensure_topics,
-    topic_specs,
+    GroupReader, KafkaAppender, KafkaTail, Received, Settings, TopicChange, TopicSpec, ensure_topics, topic_specs,
 };
 use crate::metrics::Metrics;
 use crate::payment::{PaymentLog, Request};
 use crate::service;
+use crate::{application, apps};
 
 /// Longest time an appended record may take to be acknowledged.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,17 +48,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         move || businesses(&config)
     })
     .await??;
-    let directory = config.node.data_dir.as_path();
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let options = rocks::Options {
-        memory_budget_bytes: config.engine.memory_budget_bytes,
-        durability: rocks::Durability::Process,
-        ..rocks::Options::default()
-    };
-    let backend: Arc<dyn Backend> = Arc::new(
-        RocksBackend::open(directory.join("state"), options)
-            .with_context(|| format!("cannot open the stores in {}", directory.display()))?,
-    );
+    let backend = application::kafka_state(&config)?;
     let stop = Arc::new(Stop::default());
     let metrics = Arc::new(Metrics::default());
     let mut views = Vec::new();
@@ -70,7 +57,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         let view = View::open(business.topology.clone(), backend.clone())?;
         let partitions = partitions(&business.topology, config.topics.partitions);
         views.push(App { name: business.name.into(), view: view.clone(), partitions });
-        workers.extend(spawn_workers(business.name, &config, &settings, &view, &stop)?);
+        workers.extend(application::kafka_workers(business.name, &config, &settings, &view, &stop)?);
     }
     let appender =
         KafkaAppender::new(&settings, APPEND_TIMEOUT).map_err(|e| anyhow::anyhow!("gateway producer: {e}"))?;
@@ -118,29 +105,6 @@ fn partitions(topology: &Topology, default: u32) -> Arc<[u32]> {
         first.and_then(|t| t.partitions).unwrap_or(default)
     };
     topology.subtopologies().iter().map(count).collect()
-}
-
-fn spawn_workers(
-    name: &'static str,
-    config: &Config,
-    settings: &Settings,
-    view: &Arc<View>,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<Vec<WorkerThread>> {
-    let mine: Option<BTreeSet<u16>> = config.subtopologies()?;
-    if mine.as_ref().is_some_and(BTreeSet::is_empty) {
-        return Ok(Vec::new());
-    }
-    let mut workers = Vec::new();
-    for number in 0..config.engine.workers {
-        let (settings, topology) = (settings.clone(), view.topology().clone());
-        let mine: Option<Vec<u16>> = mine.as_ref().map(|m| m.iter().copied().collect());
-        let make = move || Ok(KafkaLog::connect(&settings, &topology, number, mine.as_deref())?);
-        let thread = WorkerThread::spawn(format!("{name}-{number}"), make, view.clone(), config.worker(), stop.clone())
-            .context("no thread for a worker")?;
-        workers.push(thread);
-    }
-    Ok(workers)
 }
 
 /// Every topic a business needs, with the retention its records deserve.

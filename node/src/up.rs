@@ -1,21 +1,18 @@
 //! `orderflow up`: everything in one process on the embedded log.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use query_api::platform::App;
 use streams::View;
 
-use crate::apps;
-use crate::config::{Config, ConfigError, Sync};
+use crate::config::{Config, ConfigError};
 use crate::embedded::{Embedded, Payments};
-use crate::engine::{Stop, WorkerThread, crash_hook};
-use crate::local::{self, LocalBroker, LocalLog, NewTopic, Retention, Share};
+use crate::engine::Stop;
+use crate::local::{self, NewTopic, Retention};
 use crate::metrics::Metrics;
 use crate::payment::sim::{Settings, Sim};
-use crate::{export, service};
+use crate::{application, apps, export, service};
 
 /// Runs until asked to stop, or until something that cannot be gone on from.
 ///
@@ -29,28 +26,20 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let registry = apps::registry(&config)?;
     let businesses =
         config.node.apps.iter().map(|name| apps::app(name, &config, &registry)).collect::<anyhow::Result<Vec<_>>>()?;
-    let directory = config.node.data_dir.as_path();
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    let (broker, backend) = LocalBroker::open_rocks_with_hook(
-        &directory.join("log"),
-        config.engine.memory_budget_bytes,
-        log_settings(&config),
-        crash_hook(),
-    )
-    .with_context(|| format!("cannot open the log in {}", directory.display()))?;
+    let broker = application::embedded_log(&config)?;
     let stop = Arc::new(Stop::default());
     let metrics = Arc::new(Metrics::default());
     let mut views = Vec::new();
     let mut workers = Vec::new();
     for business in &businesses {
         broker.create_topics(&new_topics(business, config.topics.partitions))?;
-        let view = View::open(business.topology.clone(), backend.clone())?;
+        let view = View::open(business.topology.clone(), broker.backend().clone())?;
         let count = business.topology.subtopologies().len();
         let partitions: Arc<[u32]> = vec![config.topics.partitions; count].into();
         views.push(App { name: business.name.into(), view: view.clone(), partitions });
-        workers.extend(spawn_workers(business.name, &config, &broker, &view, &stop)?);
+        workers.extend(application::local_workers(business.name, &config, &broker, &view, &stop)?);
     }
-    let provider_url = provider(&config, directory, &stop).await?;
+    let provider_url = provider(&config, &stop).await?;
     if config.payment.worker {
         let log = Arc::new(Payments { broker: broker.clone() });
         service::spawn_payment(&config, &businesses, &registry, log, &provider_url, &metrics, &stop)?;
@@ -73,14 +62,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     outcome
 }
 
-fn log_settings(config: &Config) -> local::Config {
-    let sync = match config.local.sync {
-        Sync::Always => local::Sync::Always,
-        Sync::Interval => local::Sync::Interval(Duration::from_millis(config.local.interval_ms)),
-    };
-    local::Config { sync, ..local::Config::default() }
-}
-
 /// The topology's topics, with the retention the business gives its own.
 fn new_topics(business: &apps::App, partitions: u32) -> Vec<NewTopic> {
     let mut topics = local::topics_of(&business.topology, partitions);
@@ -94,33 +75,13 @@ fn new_topics(business: &apps::App, partitions: u32) -> Vec<NewTopic> {
     topics
 }
 
-fn spawn_workers(
-    name: &'static str,
-    config: &Config,
-    broker: &Arc<LocalBroker>,
-    view: &Arc<View>,
-    stop: &Arc<Stop>,
-) -> anyhow::Result<Vec<WorkerThread>> {
-    let mut workers = Vec::new();
-    let count = u32::try_from(config.engine.workers).unwrap_or(u32::MAX);
-    for number in 0..count {
-        let (broker, topology) = (broker.clone(), view.topology().clone());
-        let share = Share { worker: number, workers: count, subtopologies: config.subtopologies()? };
-        let make = move || LocalLog::new(broker, topology, &share).map_err(|e| streams::Error::Refused(e.to_string()));
-        let thread = WorkerThread::spawn(format!("{name}-{number}"), make, view.clone(), config.worker(), stop.clone())
-            .context("no thread for a worker")?;
-        workers.push(thread);
-    }
-    Ok(workers)
-}
-
 /// The provider's URL; without one configured, a simulator of our own on a free port of the loopback interface, its ledger
 /// beside the log.
-async fn provider(config: &Config, directory: &Path, stop: &Arc<Stop>) -> anyhow::Result<String> {
+async fn provider(config: &Config, stop: &Arc<Stop>) -> anyhow::Result<String> {
     if !config.payment.url.is_empty() {
         return Ok(config.payment.url.clone());
     }
-    let ledger = directory.join("payments.ndjson");
+    let ledger = config.node.data_dir.join("payments.ndjson");
     let sim = Sim::open(Settings::default(), Some(&ledger)).context("the payment simulator's ledger")?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.context("the payment simulator's port")?;
     let url = format!("http://{}", listener.local_addr()?);

@@ -1,16 +1,18 @@
 //! Orderflow's engine: Kafka Streams' model in Rust, pure.
 //!
 //! # A path through it
-//! 1. *Word count*: [`dsl::StreamsBuilder`] shows it whole; `cargo run --release -p streams --example word_count` runs it
-//!    with a crash in the middle. What [`dsl::KStream::group_by`] put in between is a repartition topic: words are counted
-//!    where all of one word arrive.
-//! 2. *Enrichment*: a stream joined with a table ([`dsl::KStream::join_table`]); with a versioned table each record finds
-//!    the row of its own time. `--example enrichment`.
-//! 3. *Windows and late data*: [`dsl::KGroupedStream::windowed_by`], grace, and results once a window is closed.
-//!    `--example windowed_count`.
-//! 4. *A processor of your own*: [`Processor`], with its state in a store it holds a handle of. `--example deduplication`.
-//! 5. *Testing*: [`testing::TestDriver`] runs the production worker over a log in memory, with crashes and lost disks.
-//! 6. *What an operator costs*: `--example operators`.
+//! `docs/tutorial.md` takes an hour and ends with a saga. Its five programs run on the embedded log by one command each,
+//! `cargo run --release -p node --example NAME`:
+//! 1. `word_count`: [`dsl::StreamsBuilder`] shows it whole. What [`dsl::KStream::group_by`] put in between is a repartition
+//!    topic: words are counted where all of one word arrive.
+//! 2. `enrichment`: a stream joined with a table ([`dsl::KStream::join_table`]); with a versioned table each record finds
+//!    the row of its own time.
+//! 3. `windowed_count`: [`dsl::KGroupedStream::windowed_by`], late data, grace, and results once a window is closed.
+//! 4. `deduplication`: a [`Processor`] of your own, with its state in a store it holds a handle of.
+//! 5. `saga`: several topics, requests and answers, and what is taken back when a later step fails.
+//!
+//! [`testing::TestDriver`] tests any of them: the production worker over a log in memory, with crashes and lost disks. What
+//! an operator costs: `cargo run --release -p streams --example operators`.
 //!
 //! Those who know Kafka Streams find its names in [`dsl`]; `docs/from-kafka-streams.md` has them side by side.
 //!

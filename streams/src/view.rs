@@ -179,6 +179,15 @@ impl View {
         read(&self.tasks).get(&task).map(|t| t.phase.clone())
     }
 
+    /// The partitions of a store whose tasks run here. None of a global store, which no task writes.
+    #[must_use]
+    pub fn running_partitions(&self, store: StoreIndex) -> Vec<Partition> {
+        let Some(subtopology) = self.topology.subtopology_of_store(store) else { return Vec::new() };
+        let tasks = read(&self.tasks);
+        let running = tasks.iter().filter(|(id, t)| id.subtopology == subtopology && t.phase == Phase::Running);
+        running.map(|(id, _)| id.partition).collect()
+    }
+
     /// Committed stream time of the task that writes a store's partition, if it is here.
     #[must_use]
     pub fn stream_time(&self, store: StoreIndex, partition: Partition) -> Option<Timestamp> {

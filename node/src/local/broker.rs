@@ -179,6 +179,12 @@ impl LocalBroker {
         &self.shared
     }
 
+    /// Where log and state are kept.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.shared.backend
+    }
+
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>, Error> {
         read(&self.shared.catalog).topics.get(name).cloned().ok_or_else(|| Error::UnknownTopic(name.to_owned()))
     }
@@ -503,7 +509,7 @@ fn info(topic: &Topic) -> TopicInfo {
 }
 
 /// Checks a record and answers its log and what it takes up in the queue.
-fn check<'a>(topic: &'a Topic, record: &Produce<'_>) -> Result<(&'a Arc<PartitionLog>, usize), Error> {
+pub(super) fn check<'a>(topic: &'a Topic, record: &Produce<'_>) -> Result<(&'a Arc<PartitionLog>, usize), Error> {
     let partition = match (record.partition, record.key) {
         (Some(partition), _) => partition,
         (None, Some(key)) => partition_for_key(key, topic.stored.partitions),

@@ -18,8 +18,10 @@
 //! | `log.rs` | the engine's port, one per worker |
 //! | `shared.rs`, `committer.rs` | the queue, and the one thread that writes |
 //! | `topic.rs`, `tail.rs`, `format.rs` | partitions in memory, their newest records, their stored form |
+//! | `blocking.rs` | `broker.rs` for threads that wait: programs with no async runtime |
 //! | `subscription.rs`, `retention.rs`, `export.rs` | following, forgetting, moving away |
 
+mod blocking;
 mod broker;
 mod committer;
 mod error;

@@ -92,6 +92,25 @@ impl<K: 'static, V: 'static> ReadOnlyKeyValueStore<'_, K, V> {
         Ok(row.map(|(payload, at)| self.value.deserialize(&payload).map(|value| (value, at))).transpose()?)
     }
 
+    /// The row of a key in whichever partition running on this instance has it, as Kafka Streams' composite stores look it
+    /// up. `None` where it is on another instance, too.
+    ///
+    /// # Errors
+    /// As [`ReadOnlyKeyValueStore::get`]; [`QueryError::Store`] while no task of the store runs here (Kafka Streams:
+    /// `InvalidStateStoreException`), and for a global store, which no task writes.
+    pub fn find(&self, key: &K) -> Result<Option<(V, Timestamp)>, QueryError> {
+        let partitions = self.view.running_partitions(self.index);
+        if partitions.is_empty() {
+            return Err(QueryError::Store("no task of this store runs here now: it may be starting".to_owned()));
+        }
+        for partition in partitions {
+            if let Some(row) = self.get(partition, key)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
     /// Rows whose key bytes lie in a range, in byte order or the reverse, at most `max`: key, value, timestamp.
     ///
     /// # Errors

@@ -1,13 +1,19 @@
-//! Lets each event through once in ten minutes of event time, by its id. `cargo run --release -p streams --example
-//! deduplication`
-#![allow(clippy::print_stdout)] // an example shows something
+//! Lets each event through once in ten minutes of event time, by its id: a processor of one's own with a window store. On
+//! the embedded log.
+//!
+//!     cargo run --release -p node --example deduplication
 
+use std::error::Error;
+use std::io::Write;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use node::local::{Event, From};
+use node::{Application, Config};
 use streams::dsl::{Consumed, Produced, StreamsBuilder};
 use streams::serde::{Bytes, Utf8};
 use streams::store::{Direction, Window, WindowStore};
-use streams::testing::TestDriver;
 use streams::{BuildError, Context, ProcessError, Processor, Record, Topology};
 
 const WITHIN_MS: i64 = 10 * 60 * 1000;
@@ -55,14 +61,33 @@ fn topology() -> Result<Topology, BuildError> {
     builder.build()
 }
 
-fn main() -> Result<(), BuildError> {
-    let mut driver = TestDriver::new(topology()?, 1);
+fn main() -> Result<(), Box<dyn Error>> {
+    run(tempfile::tempdir()?.path(), &mut std::io::stdout())
+}
+
+pub(crate) fn run(directory: &Path, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+    let mut config = Config::default();
+    config.node.data_dir = directory.into();
+    let log = node::embedded_log(&config)?;
+    let app = Application::on_embedded_log(topology()?, &log, &config)?;
+
     for (id, time_ms) in [("a", 0), ("b", 1_000), ("a", 2_000), ("a", WITHIN_MS + 1), ("b", 500)] {
-        driver.pipe("events", Some(id.as_bytes()), Some(b"happened"), time_ms);
+        log.send("events", Some(id.as_bytes()), Some(b"happened"), time_ms)?;
     }
-    for record in driver.read("unique-events") {
-        println!("{} at {}", String::from_utf8_lossy(&record.key.unwrap_or_default()), record.timestamp);
+    log.wait_until_read("deduplication", Duration::from_secs(10))?;
+
+    let mut lines = Vec::new();
+    for event in log.subscribe("unique-events", &From::Beginning)?.next_until(Instant::now(), 100)? {
+        if let Event::Record(_, record) = event {
+            let id = String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned();
+            lines.push((record.timestamp, id));
+        }
     }
-    println!("duplicates: {}", driver.total(|counters| counters.dropped));
+    // The two ids are on partitions of their own, between which there is no order.
+    lines.sort();
+    for (time_ms, id) in lines {
+        writeln!(out, "{time_ms} ms: {id}")?;
+    }
+    app.close()?;
     Ok(())
 }

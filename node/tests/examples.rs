@@ -1,0 +1,68 @@
+//! Every example that the documentation names, run on an embedded log of its own, says what it is to say. Each is compiled
+//! into this test, so that what runs is what the file says now.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+#[path = "../examples/deduplication.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod deduplication;
+#[path = "../examples/enrichment.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod enrichment;
+#[path = "../examples/saga.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod saga;
+#[path = "../examples/windowed_count.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod windowed_count;
+#[path = "../examples/word_count.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod word_count;
+
+fn says(run: fn(&Path, &mut dyn Write) -> Result<(), Box<dyn Error>>, directory: &Path) -> String {
+    let mut out = Vec::new();
+    run(directory, &mut out).expect("the example runs");
+    String::from_utf8(out).expect("text")
+}
+
+fn check(run: fn(&Path, &mut dyn Write) -> Result<(), Box<dyn Error>>, expected: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let said = says(run, directory.path());
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn word_count_goes_on_where_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    assert_eq!(says(word_count::run, directory.path()), "to: 3\nbe: 3\nquestion: 1\nanswer: 0\n");
+    assert_eq!(says(word_count::run, directory.path()), "to: 6\nbe: 6\nquestion: 2\nanswer: 0\n");
+}
+
+#[test]
+fn enrichment_finds_the_row_of_the_orders_time() {
+    check(
+        enrichment::run,
+        &[
+            "6000 ms: c2 vase for someone unknown",
+            "6000 ms: c1 book for Ada, Paris",
+            "2000 ms: c1 lamp for Ada, London",
+        ],
+    );
+}
+
+#[test]
+fn windowed_count_knows_what_is_late_after_a_restart() {
+    check(windowed_count::run, &["ada: 2 clicks in minute 0", "ada: 2 clicks in minute 1"]);
+}
+
+#[test]
+fn deduplication_lets_each_id_through_once_in_ten_minutes() {
+    check(deduplication::run, &["0 ms: a", "1000 ms: b", "600001 ms: a"]);
+}
+
+#[test]
+fn a_saga_takes_the_reservation_back_when_the_payment_is_declined() {
+    check(saga::run, &["o1: Confirmed", "o2: PaymentDeclined", "o3: OutOfStock", "coats left: 2"]);
+}

@@ -10,20 +10,24 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
+import limits
 import page
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HOME = os.environ.get("PEER_HOME", os.path.expanduser("~/.cache/orderflow-peer"))
-PEER, OURS = "Kafka Streams", "Orderflow"
+HOME = limits.HOME
+# TUNED is the peer at the commit interval that gave it its best latencies (10, 20 and 100 ms were tried); both others have 100 ms.
+PEER, TUNED, OURS, LIMIT = "Kafka Streams", "Kafka Streams at 10 ms", "Orderflow", "limit"
 APPS = {
     "w1": {PEER: "peer/apps/ks-w1-eos.toml", OURS: "apps/orderflow-w1.toml"},
-    "w2": {PEER: "peer/apps/ks-w2-eos.toml", OURS: "apps/orderflow-w2.toml"},
+    "w2": {PEER: "peer/apps/ks-w2-eos.toml", TUNED: "peer/apps/ks-w2-eos-c10.toml", OURS: "apps/orderflow-w2.toml"},
 }
 STEPS = {"w1": "drain,warm", "w2": "drain,warm,iq:32,latency:500,latency:2000,restore,crash:2000"}
 
 # What is compared: (step, what, path in the result, more is better, goal as a ratio).
+LATENCIES = [(f"latency:{rate}", f"place → outcome {q}, ms", f"latency_ms.{q}", False) for rate in (500, 2000) for q in ("p50", "p99")]
 FIGURES = [
     ("drain", "app CPU per input, µs", "app_cpu_us_per_input", False, 4.0),
     ("drain", "broker CPU per input, µs", "broker_cpu_us_per_input", False, 1.0),
@@ -35,16 +39,22 @@ FIGURES = [
     ("warm", "broker CPU per input, µs", "broker_cpu_us_per_input", False, 1.0),
     ("warm", "inputs per second", "per_s_from_start", True, None),
     ("warm", "peak RSS, MB", "memory.peak_rss_mb", False, 8.0),
-    ("latency:500", "place → outcome p50, ms", "latency_ms.p50", False, 5.0),
-    ("latency:500", "place → outcome p99, ms", "latency_ms.p99", False, 5.0),
-    ("latency:2000", "place → outcome p50, ms", "latency_ms.p50", False, 5.0),
-    ("latency:2000", "place → outcome p99, ms", "latency_ms.p99", False, 5.0),
+    *((*latency, 5.0) for latency in LATENCIES),
     ("restore", "disk lost: all probes answered, s", "all_probes_s", False, 4.0),
     ("crash:2000", "kill -9: first new outcome, s", "first_probe_s", False, 5.0),
     ("crash:2000", "kill -9: longest silence, s", "longest_silence_s", False, None),
     ("crash:2000", "kill -9: caught up, s", "restart_to_caught_up_s", False, None),
     ("iq:32", "reads per second", "requests_per_s", True, None),
     ("iq:32", "app CPU per read, µs", "app_cpu_us_per_request", False, None),
+]
+# Ours as a share of the machine's limit: (step, what, path in our result, step of the limit, path there, more is better, goal as a share).
+SHARES = [
+    ("drain", "orders per second from process start", "per_s_from_start", "raw copy", "orders_per_s", True, 0.8),
+    ("drain", "app CPU per order, µs", "app_cpu_us_per_input", "raw copy", "app_cpu_us_per_order", False, None),
+    ("drain", "app CPU per order, µs", "app_cpu_us_per_input", "raw copy and store", "app_cpu_us_per_order", False, None),
+    ("drain", "broker CPU per order, µs", "broker_cpu_us_per_input", "raw copy", "broker_cpu_us_per_order", False, None),
+    ("iq:32", "reads per second", "requests_per_s", "hello", "requests_per_s", True, None),
+    ("iq:32", "app CPU per read, µs", "app_cpu_us_per_request", "hello", "app_cpu_us_per_request", False, 0.6),
 ]
 
 
@@ -72,35 +82,61 @@ def harness(app, steps, args, label, results, sizes):
     return status, [json.load(open(os.path.join(results, f))) for f in new if f.endswith(".json")]
 
 
+def spread(runs, side, workload, step, path):
+    """Median and range of a figure over the rounds; None when no run has it."""
+    found = (pick(r, path) for r in runs if (r["side"], r["workload"], r["step"]) == (side, workload, step))
+    values = [v for v in found if v is not None]
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)} if values else None
+
+
+def row(workload, step, what, against, more, goal, theirs, ours):
+    """One line of the table: how many times better ours is than what it is held against."""
+    below, above = (theirs["median"], ours["median"]) if more else (ours["median"], theirs["median"])
+    ratio = above / below if below else None
+    return {"workload": workload, "step": step, "what": what, "against": against, "theirs": theirs, "ours": ours, "ratio": ratio, "goal": goal,
+            "reached": None if goal is None or ratio is None else ratio >= goal}
+
+
 def summarise(runs):
     """Medians, spreads and ratios: one row per figure that both sides have."""
+    wanted = [(w, step, what, PEER, step, path, path, more, goal) for w in APPS for step, what, path, more, goal in FIGURES]
+    # Below the peer at its own best commit interval.
+    wanted += [("w2", step, what, TUNED, step, path, path, more, 1.0) for step, what, path, more in LATENCIES]
+    wanted += [("w2", step, what, LIMIT, at, path, their_path, more, goal) for step, what, path, at, their_path, more, goal in SHARES]
     rows = []
-    for workload in APPS:
-        for step, what, path, more, goal in FIGURES:
-            sides = {}
-            for name in (PEER, OURS):
-                values = [v for r in runs if (r["side"], r["workload"], r["step"]) == (name, workload, step)
-                          for v in [pick(r, path)] if v is not None]
-                if values:
-                    sides[name] = {"median": statistics.median(values), "min": min(values), "max": max(values), "n": len(values)}
-            if len(sides) < 2:
-                continue
-            peer, ours = sides[PEER]["median"], sides[OURS]["median"]
-            below, above = (peer, ours) if more else (ours, peer)
-            ratio = above / below if below else None
-            rows.append({"workload": workload, "step": step, "what": what, "sides": sides, "ratio": ratio, "goal": goal,
-                         "reached": None if goal is None or ratio is None else ratio >= goal})
+    for workload, step, what, side, at, path, their_path, more, goal in wanted:
+        theirs, ours = spread(runs, side, workload, at, their_path), spread(runs, OURS, workload, step, path)
+        if theirs and ours:
+            rows.append(row(workload, step, what, at if side == LIMIT else side, more, goal, theirs, ours))
     return rows
 
 
 def show(rows):
-    """The table: medians with their range, and how many times better than Kafka Streams."""
-    print(f"\n{'':4}{'step':14}{'figure':40}{PEER:>28}{OURS:>28}{'ratio':>8}  goal")
+    """The table: medians with their range, and how many times better than what stands in the column before."""
+    print(f"\n{'':4}{'step':14}{'figure':40}{'against':24}{'':>28}{OURS:>28}{'ratio':>8}  goal")
     for r in rows:
-        cells = [f"{page.number(s['median'])} [{page.number(s['min'])} .. {page.number(s['max'])}]" for s in (r["sides"][PEER], r["sides"][OURS])]
+        cells = [f"{page.number(s['median'])} [{page.number(s['min'])} .. {page.number(s['max'])}]" for s in (r["theirs"], r["ours"])]
         goal = "" if r["goal"] is None else f">= {r['goal']:g} {'reached' if r['reached'] else 'NOT reached'}"
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
-        print(f"{r['workload']:4}{r['step']:14}{r['what']:40}{cells[0]:>28}{cells[1]:>28}{ratio:>8}  {goal}")
+        print(f"{r['workload']:4}{r['step']:14}{r['what']:40}{r['against']:24}{cells[0]:>28}{cells[1]:>28}{ratio:>8}  {goal}")
+
+
+def measure_limits(ours, results, label):
+    """The machine's limits, on the topics that our side of this round has left."""
+    drained = [r for r in ours if r.get("changelog_offsets")]
+    done = []
+    if drained:
+        orders = max(r["check"]["counts"]["orders"] for r in ours if "check" in r)
+        changelogs = list(drained[-1]["changelog_offsets"])
+        for stored in (False, True):
+            with tempfile.TemporaryDirectory(dir=HOME) as state_dir:
+                done.append(limits.raw_copy(orders, drained[0]["n"], changelogs, state_dir if stored else None))
+    if any(r["step"].startswith("iq") for r in ours):
+        done.append(limits.hello())
+    for result in done:
+        with open(os.path.join(results, f"limit-{label}-{result['step'].replace(' ', '-')}.json"), "w") as f:
+            json.dump(result, f, indent=1)
+    return [dict(r, side=LIMIT, workload="w2") for r in done]
 
 
 def machine():
@@ -142,22 +178,28 @@ def main():
     for workload in workloads:
         for number in range(1, rounds + 1):
             # A B A B: both see the same minutes of a shared machine.
-            for side in (PEER, OURS):
-                status, new = harness(APPS[workload][side], steps[workload], args, f"round{number}", results, sizes[workload])
+            for side, app in APPS[workload].items():
+                mine = [s for s in steps[workload].split(",") if side != TUNED or s.startswith("latency")]
+                if not mine:
+                    continue
+                status, new = harness(app, ",".join(mine), args, f"round{number}", results, sizes[workload])
                 failures += status != 0 or not all(correct(r) for r in new)
                 runs += [dict(r, side=side) for r in new]
+            if workload == "w2":
+                runs += measure_limits([r for r in new if correct(r)], results, f"round{number}")
     rows = summarise(runs)
     summary = {"machine": machine(), "orders": orders, "records": args.records, "rounds": rounds, "correct": failures == 0, "figures": rows}
     with open(os.path.join(results, "summary.json"), "w") as f:
         json.dump(summary, f, indent=1, ensure_ascii=False)
     with open(os.path.join(results, "report.html"), "w") as f:
-        f.write(page.render(summary, runs, (PEER, OURS)))
+        f.write(page.render(summary, runs, (PEER, OURS, TUNED)))
     show(rows)
     print(f"\nsummary.json and report.html are in {results}")
     if failures or not rows:
         print(f"INCORRECT: {failures} sessions failed a check or did not finish; no ratio of this run counts")
         return 1
-    ratios = (f"{r['step']} {r['what']} {r['ratio']:.2f}x" for r in rows if r["ratio"] is not None and (r["goal"] or 0) > 1)
+    ratios = (f"{r['workload']} {r['step']} {r['what']} {r['ratio']:.2f}x" 
+              for r in rows if r["against"] == PEER and r["ratio"] is not None and (r["goal"] or 0) > 1)
     print("correct; Orderflow against Kafka Streams: " + "; ".join(ratios))
     return 0
 

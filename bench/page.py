@@ -5,7 +5,7 @@ WIDTH, HEIGHT, LEFT, BOTTOM = 560, 240, 64, 36
 COLOURS = ("#b3541e", "#1e6fb3", "#7a7a7a")
 STYLE = """body{font:15px/1.45 system-ui,sans-serif;max-width:1180px;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse}td,th{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #ddd}
-td:nth-child(-n+3),th:nth-child(-n+3){text-align:left}.no{color:#a00}.yes{color:#070}
+td:nth-child(-n+4),th:nth-child(-n+4){text-align:left}.no{color:#a00}.yes{color:#070}
 figure{display:inline-block;margin:1rem 1rem 0 0}figcaption{font-weight:600}svg text{font:12px system-ui,sans-serif}"""
 
 
@@ -84,22 +84,24 @@ def throughput(runs, sides, workload, step):
     return lines(f"{workload.upper()} {step}: outcomes visible", "seconds since the start", "per second", series)
 
 
-def medians(summary, workload, what):
+def medians(summary, workload, what, against):
     """{step: [median per side]} of one figure."""
-    return {r["step"]: [s["median"] for s in r["sides"].values()] for r in summary["figures"] if (r["workload"], r["what"]) == (workload, what)}
+    found = (r for r in summary["figures"] if (r["workload"], r["what"], r["against"]) == (workload, what, against))
+    return {r["step"]: [r["theirs"]["median"], r["ours"]["median"]] for r in found}
 
 
 def render(summary, runs, sides):
-    """The whole page."""
-    legend = list(zip(sides, COLOURS))
+    """The whole page. `sides` are the peer, ours, and whoever else has latencies."""
+    pair = sides[:2]
+    legend = list(zip(pair, COLOURS))
     plots = []
     for workload in ("w2", "w1"):
-        plots += [throughput(runs, sides, workload, step) for step in ("drain", "warm")]
-        app = medians(summary, workload, "app CPU per input, µs")
-        broker = medians(summary, workload, "broker CPU per input, µs")
+        plots += [throughput(runs, pair, workload, step) for step in ("drain", "warm")]
+        app = medians(summary, workload, "app CPU per input, µs", sides[0])
+        broker = medians(summary, workload, "broker CPU per input, µs", sides[0])
         split = [(step, [list(both) for both in zip(app[step], broker[step])]) for step in app if step in broker]
         plots.append(bars(f"{workload.upper()} CPU per input: app, and paler the broker", "µs", split, legend))
-        rss = medians(summary, workload, "peak RSS, MB")
+        rss = medians(summary, workload, "peak RSS, MB", sides[0])
         plots.append(bars(f"{workload.upper()} peak memory", "MB", [(s, [[v] for v in values]) for s, values in rss.items()], legend))
     for step in ("latency:500", "latency:2000"):
         groups = []
@@ -109,18 +111,17 @@ def render(summary, runs, sides):
                 got = sorted(r["latency_ms"][q] for r in runs if (r["side"], r["step"]) == (side, step) and r.get("latency_ms"))
                 values.append([got[len(got) // 2]] if got else [0])
             groups.append((q, values))
-        plots.append(bars(f"W2 {step.replace(':', ' at ')}/s: place to outcome", "ms", groups, legend))
+        plots.append(bars(f"W2 {step.replace(':', ' at ')}/s: place to outcome", "ms", groups, list(zip(sides, COLOURS))))
     rows = []
     for r in summary["figures"]:
-        cells = "".join(f"<td>{number(s['median'])} <small>[{number(s['min'])} .. {number(s['max'])}]</small></td>" for s in r["sides"].values())
+        cells = "".join(f"<td>{number(s['median'])} <small>[{number(s['min'])} .. {number(s['max'])}]</small></td>" for s in (r["theirs"], r["ours"]))
         goal = "" if r["goal"] is None else f'<span class="{"yes" if r["reached"] else "no"}">≥ {r["goal"]:g}</span>'
         ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f}"
-        rows.append(f"<tr><td>{r['workload']}</td><td>{r['step']}</td><td>{escape(r['what'])}</td>{cells}<td>{ratio}</td><td>{goal}</td></tr>")
+        rows.append(f"<tr><td>{r['workload']}</td><td>{r['step']}</td><td>{escape(r['what'])}</td><td>{escape(r['against'])}</td>{cells}<td>{ratio}</td><td>{goal}</td></tr>")
     m = summary["machine"]
     verdict = "every run passed the harness's checks" if summary["correct"] else "A RUN FAILED ITS CHECKS: no ratio counts"
-    heads = "".join(f"<th>{escape(s)}</th>" for s in sides)
-    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{" and ".join(sides)}</title><style>{STYLE}</style>'
-            f"<h1>{' and '.join(sides)}, side by side</h1><p>{escape(m['cpu'])}, {m['cores']} cores, {m['memory_gb']} GB, {m['at']}; "
+    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{" and ".join(pair)}</title><style>{STYLE}</style>'
+            f"<h1>{' and '.join(pair)}, side by side</h1><p>{escape(m['cpu'])}, {m['cores']} cores, {m['memory_gb']} GB, {m['at']}; "
             f"{summary['rounds']} rounds in turn, {summary['orders']:,} orders; {verdict}. Medians and ranges; a ratio above 1 is in "
-            f"{sides[1]}'s favour.</p><table><tr><th></th><th>step</th><th>figure</th>{heads}<th>ratio</th><th>goal</th></tr>"
+            f"{sides[1]}'s favour.</p><table><tr><th></th><th>step</th><th>figure</th><th>against</th><th></th><th>{escape(sides[1])}</th><th>ratio</th><th>goal</th></tr>"
             f"{''.join(rows)}</table>{''.join(plots)}</html>")

@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use schemas::{AvroValue, Reader};
 use streams::serde::{Serde, SerdeError};
 
+use crate::stages::{Stage, timed};
+
 /// Bytes before the Avro body: `0x00` and the schema id.
 const FRAME_BYTES: usize = 5;
 
@@ -49,12 +51,20 @@ impl<T> Clone for Avro<T> {
 
 impl<T: AvroValue + 'static> Serde<T> for Avro<T> {
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(&self.frame);
-        value.encode(out);
+        timed(Stage::Encode, || {
+            out.extend_from_slice(&self.frame);
+            value.encode(out);
+        });
         Ok(())
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        timed(Stage::Decode, || self.read(bytes))
+    }
+}
+
+impl<T: AvroValue> Avro<T> {
+    fn read(&self, bytes: &[u8]) -> Result<T, SerdeError> {
         let body = bytes
             .strip_prefix(&self.frame)
             .ok_or_else(|| SerdeError::new(format!("a value with the frame {:02x?} was expected", self.frame)))?;

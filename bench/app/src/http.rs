@@ -54,6 +54,11 @@ impl Queries {
     }
 }
 
+/// The least an axum service can do for a request: what the reads of W2 are measured against.
+pub fn hello() -> Router {
+    Router::new().route("/", get(|| async { "Hello, world!" }))
+}
+
 /// `/ready`, `/orders/{id}` and `/products/{id}`.
 pub fn router(queries: Queries) -> Router {
     let ready = |State(q): State<Arc<Queries>>| async move {

@@ -2,10 +2,13 @@
 //! with the Kafka Streams peer.
 
 pub mod counting;
+pub mod cpu;
 pub mod engine_only;
 pub mod format;
 pub mod http;
 pub mod kafka;
 pub mod model;
+pub mod raw_copy;
+mod stages;
 pub mod w1;
 pub mod w2;

@@ -1,7 +1,7 @@
 //! `bench-app`: W1 and W2 of `bench/peer` on Orderflow.
 
 use bench_app::counting::Counting;
-use bench_app::{engine_only, kafka};
+use bench_app::{engine_only, http, kafka, raw_copy};
 use clap::{Parser, Subcommand};
 
 /// What `orderflow` runs on, counted when the engine-only run asks.
@@ -24,23 +24,35 @@ enum Command {
     W2(kafka::Options),
     /// The order saga without a broker: nanoseconds and allocations per order, as JSON.
     EngineOnly(engine_only::Options),
+    /// The floor of the order saga on Kafka: its topics copied in transactions by librdkafka alone; as JSON.
+    RawCopy(raw_copy::Options),
+    /// The floor of reads: an axum service that says hello, on this port of the loopback interface.
+    Hello {
+        /// The port.
+        #[arg(long)]
+        http_port: u16,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let (workload, options) = match Args::parse().command {
-        Command::W1(options) => (kafka::Workload::W1, options),
-        Command::W2(options) => (kafka::Workload::W2, options),
-        Command::EngineOnly(options) => {
-            let report = serde_json::to_string(&engine_only::run(&options)?)?;
-            #[expect(clippy::print_stdout, reason = "the result of the run")]
-            {
-                println!("{report}");
-            }
-            return Ok(());
-        }
-    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
-    runtime.block_on(kafka::run(workload, &options))
+    match Args::parse().command {
+        Command::W1(options) => runtime.block_on(kafka::run(kafka::Workload::W1, &options)),
+        Command::W2(options) => runtime.block_on(kafka::run(kafka::Workload::W2, &options)),
+        Command::EngineOnly(options) => print(&engine_only::run(&options)?),
+        Command::RawCopy(options) => print(&raw_copy::run(&options)?),
+        Command::Hello { http_port } => runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
+            axum::serve(listener, http::hello()).with_graceful_shutdown(node::signals::stop_requested()).await?;
+            Ok(())
+        }),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the result of the run")]
+fn print(report: &impl serde::Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string(report)?);
+    Ok(())
 }

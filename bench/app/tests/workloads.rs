@@ -134,14 +134,36 @@ fn a_cancelled_delivery_gives_stock_and_money_back() {
 
 #[test]
 fn the_engine_only_run_gives_every_order_one_outcome() {
-    let options = engine_only::Options {
-        orders: 2_000,
-        products: 50,
-        schema_ids: concat!(env!("CARGO_MANIFEST_DIR"), "/../peer/schemas/schema-ids.json").into(),
-        state_dir: None,
-        seed: 1,
-    };
-    let report = engine_only::run(&options).expect("every order has exactly one outcome");
+    let report = engine_only::run(&engine_only_options()).expect("every order has exactly one outcome");
     assert_eq!(report.started + report.cancelled, 2_000);
     assert!(report.started > 0 && report.cancelled > 0, "{report:?}");
+}
+
+#[test]
+fn orders_in_rounds_come_out_as_all_at_once() {
+    let once = engine_only::run(&engine_only_options()).expect("a run");
+    let options = engine_only::Options { round: 300, stages: true, ..engine_only_options() };
+    let rounds = engine_only::run(&options).expect("a run in rounds");
+    assert_eq!(
+        rounds.rounds.iter().map(|(before, _)| *before).collect::<Vec<_>>(),
+        [0, 300, 600, 900, 1200, 1500, 1800]
+    );
+    assert_eq!(rounds.started + rounds.cancelled, once.started + once.cancelled);
+    let sum: f64 = rounds.stages.values().sum();
+    assert!((sum / rounds.cpu_ns_per_order - 1.0).abs() < 0.01, "the stages are all of an order's time: {rounds:?}");
+    assert!(["decode", "produce", "engine"].iter().all(|stage| rounds.stages[stage] > 0.0), "{rounds:?}");
+}
+
+fn engine_only_options() -> engine_only::Options {
+    engine_only::Options {
+        orders: 2_000,
+        round: 2_000,
+        products: 50,
+        partitions: 4,
+        padding_bytes: 0,
+        schema_ids: concat!(env!("CARGO_MANIFEST_DIR"), "/../peer/schemas/schema-ids.json").into(),
+        state_dir: None,
+        stages: false,
+        seed: 1,
+    }
 }

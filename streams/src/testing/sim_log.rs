@@ -79,6 +79,8 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Partitioned {
+    /// Offset of the first entry; what was before is deleted.
+    start: i64,
     entries: Vec<Entry>,
     /// Open transactions by their first offset here.
     open: BTreeMap<String, i64>,
@@ -86,7 +88,12 @@ struct Partitioned {
 
 impl Partitioned {
     fn end(&self) -> i64 {
-        i64::try_from(self.entries.len()).unwrap_or(i64::MAX)
+        self.start + i64::try_from(self.entries.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Where an offset is among the entries; the first one if it is deleted.
+    fn at(&self, offset: i64) -> usize {
+        usize::try_from(offset - self.start).unwrap_or(0)
     }
 
     fn last_stable(&self) -> i64 {
@@ -94,8 +101,7 @@ impl Partitioned {
     }
 
     fn committed_from(&self, from: Offset) -> impl Iterator<Item = &Entry> {
-        let from = usize::try_from(from.0).unwrap_or(0);
-        let to = usize::try_from(self.last_stable()).unwrap_or(0);
+        let (from, to) = (self.at(from.0), self.at(self.last_stable()));
         self.entries.get(from..to.max(from)).unwrap_or_default().iter().filter(|e| e.status == Status::Committed)
     }
 }
@@ -190,6 +196,15 @@ impl SimCluster {
         headers: Headers,
     ) -> Offset {
         self.lock().append(at, Status::Committed, key, value, timestamp, headers)
+    }
+
+    /// Deletes what is before an offset and decided, as retention or a client's DeleteRecords does.
+    pub fn delete_records(&self, of: TopicPartition, before: Offset) {
+        if let Some(log) = self.lock().logs.get_mut(&of) {
+            let deleted = log.at(before.0.min(log.last_stable()));
+            log.entries.drain(..deleted);
+            log.start += i64::try_from(deleted).unwrap_or(0);
+        }
     }
 
     /// Committed records of a topic from a sequence number on, in the order they were written.
@@ -324,7 +339,7 @@ impl Inner {
             let Some(first) = log.open.remove(id) else {
                 continue;
             };
-            let first = usize::try_from(first).unwrap_or(0);
+            let first = log.at(first);
             for entry in log.entries.iter_mut().skip(first).filter(|e| e.status == Status::Open) {
                 // One partition may hold several open transactions; an entry names its own by key of its open set.
                 if entry.record.headers().last(OWNER) == Some(Some(id.as_bytes())) {
@@ -562,11 +577,11 @@ impl Log for SimLog {
 
     fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
         let inner = self.cluster.lock();
-        let end = inner.logs.get(&partition).map_or(0, Partitioned::end);
+        let (start, end) = inner.logs.get(&partition).map_or((0, 0), |log| (log.start, log.end()));
         let mut topic_id = [0_u8; 16];
         let [a, b, ..] = &mut topic_id;
         [*a, *b] = partition.topic.0.to_be_bytes();
-        Ok(LogRange { topic_id, start: Offset::ZERO, end: Offset(end) })
+        Ok(LogRange { topic_id, start: Offset(start), end: Offset(end) })
     }
 
     fn replay(

@@ -127,6 +127,26 @@ impl Fields {
         text
     }
 
+    /// A word out of a few, which must be there. The value is only meaningful once [`Fields::finish`] is passed.
+    pub(crate) fn one_of(&mut self, field: &str, words: &[&'static str]) -> &'static str {
+        let before = self.errors.len();
+        let text = self.required_text(field);
+        let found = words.iter().find(|word| **word == text);
+        if found.is_none() && self.errors.len() == before {
+            self.wrong(field, format!("must be {}", words.join(" or ")));
+        }
+        found.copied().unwrap_or_default()
+    }
+
+    /// A field that can only say one thing, and need not be there.
+    pub(crate) fn word(&mut self, field: &str, word: &str) {
+        let before = self.errors.len();
+        let text = self.text(field);
+        if !text.is_empty() && text != word && self.errors.len() == before {
+            self.wrong(field, format!("must be {word}"));
+        }
+    }
+
     /// A number of pieces, from `min` up to what a record holds.
     pub(crate) fn quantity(&mut self, field: &str, min: i32) -> i32 {
         i32::try_from(self.integer(field, i64::from(min), QTY_MAX, None)).unwrap_or(min)

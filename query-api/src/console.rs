@@ -7,7 +7,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::fashion;
+use crate::gateway::{self, Profiles};
 use crate::params::Base;
 use crate::service;
 
@@ -39,8 +39,9 @@ const FILES: [(&str, &str, &str); 10] = files![
 ];
 
 /// `/console/…`, and `/`: the page for browsers, an index of links for everyone else.
-pub(crate) fn routes() -> Router {
-    let mut router = Router::new().route("/", get(root));
+pub(crate) fn routes(profiles: Profiles) -> Router {
+    let mut router =
+        Router::new().route("/", get(async move |base: Base, request: Request| root(&profiles, &base, &request)));
     for path in ["/console", "/console/"] {
         router = router.route(path, get(async || page("index.html")));
     }
@@ -64,12 +65,12 @@ fn page(name: &str) -> Response {
     (headers, content).into_response()
 }
 
-async fn root(base: Base, request: Request) -> Response {
+fn root(profiles: &Profiles, base: &Base, request: &Request) -> Response {
     let accept = request.headers().get(ACCEPT).map(|a| a.as_bytes()).unwrap_or_default();
     if accept.windows(9).any(|part| part == b"text/html") {
         return page("index.html");
     }
-    service::json(StatusCode::OK, &fashion::index(&base.0)).into_response()
+    service::json(StatusCode::OK, &gateway::index(profiles, &base.0)).into_response()
 }
 
 #[cfg(test)]

@@ -145,9 +145,9 @@ pub(crate) fn merge(mut parts: Vec<Part>, page: PageRequest) -> Part {
     whole
 }
 
-/// The answer: `base` and `path` lead to the collection, `name` is its relation (`orders`), `mount` the path of the app.
-pub(crate) fn collection(base: &str, mount: &str, name: &str, page: PageRequest, part: Part) -> Value {
-    let href = |number: usize| json!({ "href": format!("{base}{mount}/{name}{}", page.query(number)) });
+/// The answer: `here` and `profile` lead to the collection and to what its items have, `name` is its relation (`orders`).
+pub(crate) fn collection(here: &str, profile: &str, name: &str, page: PageRequest, part: Part) -> Value {
+    let href = |number: usize| json!({ "href": format!("{here}{}", page.query(number)) });
     let total = usize::try_from(part.total).unwrap_or(usize::MAX);
     let pages = total.div_ceil(page.size);
     let mut links = Map::new();
@@ -164,7 +164,7 @@ pub(crate) fn collection(base: &str, mount: &str, name: &str, page: PageRequest,
         }
         links.insert("last".into(), href(pages - 1));
     }
-    links.insert("profile".into(), json!({ "href": format!("{base}{mount}/profile/{name}") }));
+    links.insert("profile".into(), json!({ "href": profile }));
     let mut numbers = json!({
         "size": page.size, "totalElements": part.total, "totalPages": pages, "number": page.number,
     });

@@ -3,14 +3,16 @@
 //! [`app`] builds the router over a [`Platform`], the port to the process it runs in. Handlers read
 //! [`streams::View`]s directly; what is not here is asked of the instance that has it, one hop away.
 //!
-//! Two kinds of modules: generic ones (`stores`, `topology`, `registry`, `events`, `health`), which know no business type,
-//! and one per application ([`fashion`]), which has its resources and their wire form.
+//! Three kinds of modules: generic ones (`stores`, `topology`, `registry`, `health`), which know no business type;
+//! [`gateway`], which is what the resources of all businesses have in common; and one per business ([`fashion`],
+//! [`gdmarket`], [`taxi`]), which has the wire form of its resources and the table of its routes.
 
 mod body;
 mod console;
 mod error;
-mod events;
 mod fashion;
+mod gateway;
+mod gdmarket;
 mod hal;
 mod health;
 pub mod limits;
@@ -21,6 +23,7 @@ mod position;
 mod registry;
 mod service;
 mod stores;
+mod taxi;
 mod topology;
 mod wait;
 
@@ -37,6 +40,7 @@ use thiserror::Error;
 pub use error::{ApiError, FieldError};
 pub use platform::Platform;
 
+use crate::gateway::{Entry, Mounts, entry};
 use crate::limits::{HEADER_BYTES_MAX, URI_BYTES_MAX};
 use crate::service::Api;
 use crate::stores::Scope;
@@ -101,6 +105,9 @@ fn process() -> Routes<Arc<Api>> {
         .add("/metrics", get(health::metrics))
 }
 
+/// The businesses this service has resources of. Any other application has its interactive queries only.
+static BUSINESSES: [Entry; 3] = [entry::<fashion::Fashion>(), entry::<gdmarket::Gdmarket>(), entry::<taxi::Taxi>()];
+
 /// The service. Must be called within a tokio runtime: it starts tasks that pass commits on to waiting requests.
 ///
 /// # Errors
@@ -109,18 +116,16 @@ pub fn app(platform: Arc<dyn Platform>) -> Result<Router, StartError> {
     let names: Vec<Arc<str>> = platform.apps().iter().map(|app| Arc::clone(&app.name)).collect();
     let default = names.first().cloned().ok_or(StartError::NoApp)?;
     let process = process();
-    let mut patterns = process.patterns;
     // The default application is found at the root too.
-    let mounts: Vec<(String, Arc<str>)> = names
+    let generics: Vec<_> = names
         .iter()
-        .map(|name| (format!("/{name}"), Arc::clone(name)))
-        .chain([(String::new(), Arc::clone(&default))])
+        .map(|name| (generic(&format!("/{name}")), Arc::clone(name)))
+        .chain([(generic(""), Arc::clone(&default))])
         .collect();
-    let generics: Vec<_> = mounts.iter().map(|(mount, name)| (generic(mount), Arc::clone(name))).collect();
-    let fashions: Vec<_> =
-        mounts.iter().filter(|(_, n)| &**n == fashion::APP).map(|(m, _)| fashion::routes(m)).collect();
+    let mounts = Mounts::of(names.iter().filter_map(|name| BUSINESSES.iter().find(|b| *b.name == **name)));
+    let mut patterns = process.patterns;
     patterns.extend(generics.iter().flat_map(|(routes, _)| routes.patterns.iter().cloned()));
-    patterns.extend(fashions.iter().flat_map(|routes| routes.patterns.iter().cloned()));
+    patterns.extend(mounts.patterns());
 
     let api = Api::start(platform, &patterns)?;
     let mut router = process.router.nest("/registry", registry::routes()).with_state(Arc::clone(&api));
@@ -129,14 +134,9 @@ pub fn app(platform: Arc<dyn Platform>) -> Result<Router, StartError> {
             router = router.merge(routes.router.with_state(Scope { api: Arc::clone(&api), app: Arc::clone(app) }));
         }
     }
-    if let Some(app) = api.apps.iter().find(|app| &*app.app.name == fashion::APP) {
-        let state = fashion::Fashion::start(&api, app)?;
-        for routes in fashions {
-            router = router.merge(routes.router.with_state(Arc::clone(&state)));
-        }
-    }
     Ok(router
-        .merge(console::routes())
+        .merge(console::routes(mounts.root_profiles()))
+        .merge(mounts.router(&api)?)
         .fallback(async || ApiError::NotFound("there is no such resource".into()))
         .method_not_allowed_fallback(async || ApiError::Method)
         .layer(axum::middleware::from_fn_with_state(api, watch)))

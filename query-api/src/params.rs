@@ -60,11 +60,6 @@ impl Params {
         Some(self.pairs.remove(at).1)
     }
 
-    /// Whether a parameter is there still.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.pairs.iter().any(|(n, _)| n == name)
-    }
-
     /// Takes a whole number, cut to `max`.
     pub(crate) fn number(&mut self, name: &str, default: usize, min: usize, max: usize) -> usize {
         let Some(text) = self.take(name) else { return default };

@@ -1,125 +1,202 @@
 //! fashion-store's resources, as the seeds' clients know them.
 
 mod commands;
-mod events;
-mod resources;
 mod wire;
-
-pub(crate) use resources::index;
 
 use std::sync::Arc;
 
-use axum::http::Uri;
 use axum::routing::{get, post};
-use schemas::Codec;
+use schemas::Topic;
 use schemas::fashion::state::{Dashboard, Delivery, Order, Product};
-use schemas::fashion::{OrderCommand, OrderStatus, ProductCommand, topics};
-use schemas::state::{CommandOutcome, Payment};
+use schemas::fashion::{OrderCommand, OrderState, OrderStatus, ProductCommand, topics};
+use schemas::state::Payment;
+use serde::Serialize;
 
-use crate::events::Hub;
-use crate::service::{Api, AppState, StoreRef};
-use crate::{Routes, StartError};
+use crate::StartError;
+use crate::gateway::wire::At;
+use crate::gateway::{
+    Business, Commands, Hub, Judged, Profile, Resource, Route, Start, Streamed, Table, Until, all_events, collection,
+    command, events_of, item,
+};
 
-/// The application's name in URLs.
-pub(crate) const APP: &str = "fashion-store";
-
-/// Where a request found the application: under its name, or at the root.
-fn mount_of(uri: &Uri) -> &'static str {
-    if uri.path().starts_with("/fashion-store/") { "/fashion-store" } else { "" }
-}
-
-/// Names of the stores that are read.
-mod stores {
-    pub(super) const ORDERS: &str = "orders";
-    pub(super) const DASHBOARD: &str = "dashboard";
-    pub(super) const ORDER_COMMANDS: &str = "commands";
-    pub(super) const PAYMENTS: &str = "payments";
-    pub(super) const PRODUCTS: &str = "stock";
-    pub(super) const PRODUCT_COMMANDS: &str = "product-commands";
-    pub(super) const DELIVERIES: &str = "deliveries";
-}
-
-/// What the handlers share.
+/// Stores, command topics and events.
 pub(crate) struct Fashion {
-    api: Arc<Api>,
-    app: Arc<AppState>,
-    hub: Arc<Hub>,
-    orders: StoreRef,
-    dashboard: StoreRef,
-    payments: StoreRef,
-    products: StoreRef,
-    deliveries: StoreRef,
-    order_commands: StoreRef,
-    product_commands: StoreRef,
-    codecs: Codecs,
+    orders: Table<Order>,
+    payments: Table<Payment>,
+    products: Table<Product>,
+    deliveries: Table<Delivery>,
+    dashboards: Table<Dashboard>,
+    order_commands: Commands<OrderCommand>,
+    product_commands: Commands<ProductCommand>,
+    status: Arc<Hub>,
 }
 
-/// How records are written, and stored values read.
-struct Codecs {
-    order_command: Codec<OrderCommand>,
-    product_command: Codec<ProductCommand>,
-    order: Codec<Order>,
-    payment: Codec<Payment>,
-    product: Codec<Product>,
-    delivery: Codec<Delivery>,
-    dashboard: Codec<Dashboard>,
-    outcome: Codec<CommandOutcome>,
-}
+impl Business for Fashion {
+    const APP: &'static str = "fashion-store";
+    const PROFILES: &'static [Profile] = &[
+        Profile {
+            name: "orders",
+            item: "order",
+            fields: &["id", "customerId", "productId", "size", "qty", "price", "status", "history"],
+        },
+        Profile { name: "products", item: "product", fields: &["id", "name", "price", "stock", "onHand", "reserved"] },
+        Profile {
+            name: "payments",
+            item: "payment",
+            fields: &["id", "orderId", "price", "status", "attempt", "deferred"],
+        },
+        Profile {
+            name: "deliveries",
+            item: "delivery",
+            fields: &["id", "orderId", "productId", "size", "qty", "status"],
+        },
+        Profile {
+            name: "dashboards",
+            item: "dashboard",
+            fields: &["orderId", "customerId", "productId", "size", "qty", "price", "status"],
+        },
+    ];
 
-impl Fashion {
-    /// Finds the stores and gets the schema ids.
-    pub(crate) fn start(api: &Arc<Api>, app: &Arc<AppState>) -> Result<Arc<Self>, StartError> {
-        let store = |name: &'static str| app.store(name).ok_or(StartError::MissingStore { app: APP, store: name });
-        let (prefix, registry) = (api.platform.topic_prefix(), api.platform.registry());
-        let codecs = Codecs {
-            order_command: Codec::for_topic(&topics::ORDERS, prefix, registry)?,
-            product_command: Codec::for_topic(&topics::PRODUCTS, prefix, registry)?,
-            order: Codec::fixed(),
-            payment: Codec::fixed(),
-            product: Codec::fixed(),
-            delivery: Codec::fixed(),
-            dashboard: Codec::fixed(),
-            outcome: Codec::fixed(),
-        };
-        let status: Codec<OrderStatus> = Codec::for_topic(&topics::ORDER_STATUS, prefix, registry)?;
-        let decode = Box::new(move |record: &crate::platform::TailRecord| events::decode(&status, record));
-        let hub = Hub::new(topics::ORDER_STATUS.base(), Arc::clone(&api.platform), decode);
-        Ok(Arc::new(Fashion {
-            orders: store(stores::ORDERS)?,
-            dashboard: store(stores::DASHBOARD)?,
-            payments: store(stores::PAYMENTS)?,
-            products: store(stores::PRODUCTS)?,
-            deliveries: store(stores::DELIVERIES)?,
-            order_commands: store(stores::ORDER_COMMANDS)?,
-            product_commands: store(stores::PRODUCT_COMMANDS)?,
-            api: Arc::clone(api),
-            app: Arc::clone(app),
-            hub,
-            codecs,
-        }))
+    fn start(start: &Start<'_>) -> Result<Self, StartError> {
+        Ok(Fashion {
+            orders: start.table("orders")?,
+            payments: start.table("payments")?,
+            products: start.table("stock")?,
+            deliveries: start.table("deliveries")?,
+            dashboards: start.table("dashboard")?,
+            order_commands: start.commands(&topics::ORDERS, "commands")?,
+            product_commands: start.commands(&topics::PRODUCTS, "product-commands")?,
+            status: start.hub::<Self, Changes>()?,
+        })
+    }
+
+    fn routes() -> Vec<Route<Self>> {
+        vec![
+            ("/orders", get(collection::<Self, Orders>).post(commands::place_order)),
+            ("/orders/events", get(all_events::<Self, Changes>)),
+            ("/orders/{id}", get(item::<Self, Orders>).delete(commands::delete_order)),
+            ("/orders/{id}/events", get(events_of::<Self, Changes>)),
+            ("/orders/{id}/commands/{command}", get(command::<Self, Orders>)),
+            ("/cancellations", post(commands::cancel_order)),
+            ("/products", get(collection::<Self, Products>).post(commands::register_product)),
+            ("/products/{id}", get(item::<Self, Products>)),
+            ("/products/{id}/restocks", post(commands::restock_product)),
+            ("/products/{id}/commands/{command}", get(command::<Self, Products>)),
+            ("/payments", get(collection::<Self, Payments>)),
+            ("/payments/{id}", get(item::<Self, Payments>)),
+            ("/deliveries", get(collection::<Self, Deliveries>)),
+            ("/deliveries/{id}", get(item::<Self, Deliveries>)),
+            ("/dashboards", get(collection::<Self, Dashboards>)),
+            ("/dashboards/{id}", get(item::<Self, Dashboards>)),
+        ]
     }
 }
 
-/// The routes under one mount: `/fashion-store`, or nothing for the root.
-pub(crate) fn routes(mount: &str) -> Routes<Arc<Fashion>> {
-    use resources::{collection, item};
-    Routes::new(mount)
-        .add("/orders", get(collection::<resources::Orders>).post(commands::place_order))
-        .add("/orders/events", get(events::all))
-        .add("/orders/{id}", get(resources::order).delete(commands::delete_order))
-        .add("/orders/{id}/events", get(events::of_order))
-        .add("/orders/{id}/commands/{command}", get(commands::order_command))
-        .add("/cancellations", post(commands::cancel_order))
-        .add("/products", get(collection::<resources::Products>).post(commands::register_product))
-        .add("/products/{id}", get(item::<resources::Products>))
-        .add("/products/{id}/restocks", post(commands::restock_product))
-        .add("/products/{id}/commands/{command}", get(commands::product_command))
-        .add("/payments", get(collection::<resources::Payments>))
-        .add("/payments/{id}", get(item::<resources::Payments>))
-        .add("/deliveries", get(collection::<resources::Deliveries>))
-        .add("/deliveries/{id}", get(item::<resources::Deliveries>))
-        .add("/dashboards", get(collection::<resources::Dashboards>))
-        .add("/dashboards/{id}", get(item::<resources::Dashboards>))
-        .add("/profile", get(resources::profiles))
-        .add("/profile/{name}", get(resources::profile))
+/// `/orders`.
+struct Orders;
+
+/// The payment has an outcome, be it that it is put off.
+const PAYMENT: Until<Order> =
+    Until::new("payment", |order| !matches!(order.status, OrderState::Ordered | OrderState::StockReserved));
+/// Nothing of the saga is under way any more.
+const SETTLED: Until<Order> = Until::new("settled", |order| order.settled_at.is_some());
+
+impl Resource<Fashion> for Orders {
+    type Value = Order;
+    const NAME: &'static str = "orders";
+    const UNTIL: &'static [Until<Order>] = &[PAYMENT, SETTLED];
+    fn table(fashion: &Fashion) -> &Table<Order> {
+        &fashion.orders
+    }
+    fn view(order: &Order, at: At<'_>) -> impl Serialize {
+        wire::OrderView::new(order, at)
+    }
+    fn retry_at(order: &Order) -> Option<i64> {
+        order.payment.retry_at.filter(|_| order.status == OrderState::PaymentDeferred)
+    }
+}
+
+impl Judged<Fashion> for Orders {
+    type Command = OrderCommand;
+    const CREATES: &'static [&'static str] = &["PlaceOrder"];
+    fn commands(fashion: &Fashion) -> &Commands<OrderCommand> {
+        &fashion.order_commands
+    }
+}
+
+/// `/products`.
+struct Products;
+impl Resource<Fashion> for Products {
+    type Value = Product;
+    const NAME: &'static str = "products";
+    fn table(fashion: &Fashion) -> &Table<Product> {
+        &fashion.products
+    }
+    fn view(product: &Product, at: At<'_>) -> impl Serialize {
+        wire::ProductView::new(product, at)
+    }
+}
+
+impl Judged<Fashion> for Products {
+    type Command = ProductCommand;
+    const CREATES: &'static [&'static str] = &["RegisterProduct"];
+    fn commands(fashion: &Fashion) -> &Commands<ProductCommand> {
+        &fashion.product_commands
+    }
+}
+
+/// `/payments`: of orders whose payment was asked for.
+struct Payments;
+impl Resource<Fashion> for Payments {
+    type Value = Payment;
+    const NAME: &'static str = "payments";
+    fn table(fashion: &Fashion) -> &Table<Payment> {
+        &fashion.payments
+    }
+    fn view(payment: &Payment, at: At<'_>) -> impl Serialize {
+        wire::PaymentView::new(payment, at)
+    }
+}
+
+/// `/deliveries`.
+struct Deliveries;
+impl Resource<Fashion> for Deliveries {
+    type Value = Delivery;
+    const NAME: &'static str = "deliveries";
+    fn table(fashion: &Fashion) -> &Table<Delivery> {
+        &fashion.deliveries
+    }
+    fn view(delivery: &Delivery, at: At<'_>) -> impl Serialize {
+        wire::DeliveryView::new(delivery, at)
+    }
+}
+
+/// `/dashboards`.
+struct Dashboards;
+impl Resource<Fashion> for Dashboards {
+    type Value = Dashboard;
+    const NAME: &'static str = "dashboards";
+    fn table(fashion: &Fashion) -> &Table<Dashboard> {
+        &fashion.dashboards
+    }
+    fn view(row: &Dashboard, at: At<'_>) -> impl Serialize {
+        wire::DashboardView::new(row, at)
+    }
+}
+
+/// `/orders/events`: every change of every order, for its customer.
+struct Changes;
+impl Streamed<Fashion> for Changes {
+    type Record = OrderStatus;
+    const TOPIC: Topic<OrderStatus> = topics::ORDER_STATUS;
+    const OWNER: &'static str = "customerId";
+    fn hub(fashion: &Fashion) -> &Arc<Hub> {
+        &fashion.status
+    }
+    fn owner(status: &OrderStatus) -> Option<&str> {
+        Some(&status.customer_id)
+    }
+    fn view(status: &OrderStatus) -> impl Serialize {
+        wire::StatusView::from(status)
+    }
 }

@@ -3,62 +3,9 @@
 use schemas::fashion::state::{Dashboard, Delivery, DeliveryPhase, Order, OrderStep, Product, StockPhase};
 use schemas::fashion::{CancellationReason, OrderStage, OrderState, OrderStatus};
 use schemas::state::{Payment, PaymentPhase};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use crate::hal::Link;
-use crate::params::encode;
-
-/// Where links lead: scheme and host, then the path of the app (`/fashion-store`, or nothing at the root).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct At<'a> {
-    pub(crate) base: &'a str,
-    pub(crate) mount: &'a str,
-}
-
-impl At<'_> {
-    /// `<base><mount>/<name>/<id>`.
-    pub(crate) fn href(&self, name: &str, id: &str) -> String {
-        let mut href = String::with_capacity(self.base.len() + self.mount.len() + name.len() + id.len() + 24);
-        href.push_str(self.base);
-        href.push_str(self.mount);
-        href.push('/');
-        href.push_str(name);
-        href.push('/');
-        encode(id, &mut href);
-        href
-    }
-}
-
-/// `_links` of an item: itself twice, as Spring Data REST has it, and what belongs to it.
-#[derive(Debug)]
-pub(crate) struct Links {
-    rel: &'static str,
-    href: String,
-    more: Vec<(&'static str, String)>,
-}
-
-impl Links {
-    fn new(rel: &'static str, href: String) -> Self {
-        Links { rel, href, more: Vec::new() }
-    }
-}
-
-impl Serialize for Links {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Ref<'a> {
-            href: &'a str,
-        }
-        let mut map = serializer.serialize_map(Some(2 + self.more.len()))?;
-        map.serialize_entry("self", &Ref { href: &self.href })?;
-        map.serialize_entry(self.rel, &Ref { href: &self.href })?;
-        for (rel, href) in &self.more {
-            map.serialize_entry(rel, &Ref { href })?;
-        }
-        map.end()
-    }
-}
+use crate::gateway::wire::{At, Links, PaymentView as MoneyView};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,9 +58,8 @@ pub(crate) struct OrderView<'a> {
 
 impl<'a> OrderView<'a> {
     pub(crate) fn new(order: &'a Order, at: At<'_>) -> Self {
-        let mut links = Links::new("order", at.href("orders", &order.order_id));
-        links.more.push(("dashboard", at.href("dashboards", &order.order_id)));
-        links.more.push(("events", format!("{}/events", links.href)));
+        let id = &order.order_id;
+        let links = Links::new("order", at.href("orders", id)).and("dashboard", at.href("dashboards", id)).and_events();
         OrderView {
             id: &order.order_id,
             customer_id: &order.customer_id,
@@ -177,21 +123,8 @@ pub(crate) struct PaymentView<'a> {
     id: &'a str,
     order_id: &'a str,
     customer_id: &'a str,
-    price: i64,
-    status: PaymentPhase,
-    /// Put off: the provider could not be asked, and will be again.
-    deferred: bool,
-    attempt: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    charged_at: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decided_at: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_at: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
+    #[serde(flatten)]
+    money: MoneyView<'a>,
     #[serde(rename = "_links")]
     links: Links,
 }
@@ -199,23 +132,8 @@ pub(crate) struct PaymentView<'a> {
 impl<'a> PaymentView<'a> {
     pub(crate) fn new(payment: &'a Payment, at: At<'_>) -> Self {
         let id = &payment.correlation_id;
-        let mut links = Links::new("payment", at.href("payments", id));
-        links.more.push(("order", at.href("orders", id)));
-        PaymentView {
-            id,
-            order_id: id,
-            customer_id: &payment.payer_id,
-            price: payment.amount,
-            status: payment.phase,
-            deferred: payment.deferred,
-            attempt: payment.attempt,
-            charged_at: payment.charged_at,
-            decided_at: payment.decided_at,
-            retry_at: payment.retry_at,
-            reference: payment.reference.as_deref(),
-            reason: payment.reason.as_deref(),
-            links,
-        }
+        let links = Links::new("payment", at.href("payments", id)).and("order", at.href("orders", id));
+        PaymentView { id, order_id: id, customer_id: &payment.payer_id, money: payment.into(), links }
     }
 }
 
@@ -242,8 +160,8 @@ pub(crate) struct DeliveryView<'a> {
 
 impl<'a> DeliveryView<'a> {
     pub(crate) fn new(delivery: &'a Delivery, at: At<'_>) -> Self {
-        let mut links = Links::new("delivery", at.href("deliveries", &delivery.order_id));
-        links.more.push(("order", at.href("orders", &delivery.order_id)));
+        let id = &delivery.order_id;
+        let links = Links::new("delivery", at.href("deliveries", id)).and("order", at.href("orders", id));
         DeliveryView {
             id: &delivery.order_id,
             order_id: &delivery.order_id,
@@ -288,8 +206,8 @@ pub(crate) struct DashboardView<'a> {
 
 impl<'a> DashboardView<'a> {
     pub(crate) fn new(row: &'a Dashboard, at: At<'_>) -> Self {
-        let mut links = Links::new("dashboard", at.href("dashboards", &row.order_id));
-        links.more.push(("order", at.href("orders", &row.order_id)));
+        let id = &row.order_id;
+        let links = Links::new("dashboard", at.href("dashboards", id)).and("order", at.href("orders", id));
         DashboardView {
             order_id: &row.order_id,
             customer_id: &row.customer_id,
@@ -348,25 +266,4 @@ impl<'a> From<&'a OrderStatus> for StatusView<'a> {
             at: status.at,
         }
     }
-}
-
-/// The body of a command's answer when there is no resource to show: not judged yet, or refused by the business.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CommandView<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) command_id: &'a str,
-    pub(crate) status: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    pub(crate) detail: &'a str,
-    #[serde(rename = "_links")]
-    pub(crate) links: CommandLinks,
-}
-
-/// Where the outcome can be asked for.
-#[derive(Debug, Serialize)]
-pub(crate) struct CommandLinks {
-    #[serde(rename = "self")]
-    pub(crate) this: Link,
-    pub(crate) command: Link,
 }

@@ -22,14 +22,16 @@ pub(crate) type Positions = BTreeMap<Partition, Offset>;
 pub(crate) struct Event {
     pub(crate) partition: Partition,
     pub(crate) offset: Offset,
-    /// What streams filter by.
+    /// What it is about.
     pub(crate) key: String,
+    /// Whom it concerns; `None`: everyone.
+    pub(crate) owner: Option<String>,
     /// JSON on one line.
     pub(crate) data: String,
 }
 
 /// How a record becomes an event; `None` for one that is none of ours.
-pub(crate) type Decode = dyn Fn(&TailRecord) -> Option<(String, String)> + Send + Sync;
+pub(crate) type Decode = dyn Fn(&TailRecord) -> Option<Event> + Send + Sync;
 
 /// Follows one topic for all streams.
 pub(crate) struct Hub {
@@ -118,7 +120,7 @@ impl Hub {
     fn publish(&self, item: TailItem) {
         let (partition, next, event) = match item {
             TailItem::CaughtUp { partition, next } => (partition, next, None),
-            TailItem::Record(record) => (record.partition, record.offset.next(), self.event(&record)),
+            TailItem::Record(record) => (record.partition, record.offset.next(), (self.decode)(&record)),
         };
         // Position and event change together, or a subscription could miss the event or get it twice.
         let mut shared = self.lock();
@@ -128,11 +130,6 @@ impl Hub {
             // Without a receiver there is no one to miss it.
             let _ = sender.send(Arc::new(event));
         }
-    }
-
-    fn event(&self, record: &TailRecord) -> Option<Event> {
-        let (key, data) = (self.decode)(record)?;
-        Some(Event { partition: record.partition, offset: record.offset, key, data })
     }
 
     /// Reads the log again from a vector up to where a subscription began, and sends each event.
@@ -157,7 +154,7 @@ impl Hub {
             let Some(end) = open.get(&partition).copied() else { continue };
             if let TailItem::Record(record) = &item
                 && record.offset < end
-                && let Some(event) = self.event(record)
+                && let Some(event) = (self.decode)(record)
                 && events.send(event).await.is_err()
             {
                 return Ok(());

@@ -5,10 +5,11 @@
 //!
 //! Three kinds of modules: generic ones (`stores`, `topology`, `registry`, `health`), which know no business type;
 //! [`gateway`], which is what the resources of all businesses have in common; and one per business ([`fashion`],
-//! [`gdmarket`], [`taxi`]), which has the wire form of its resources and the table of its routes.
+//! [`gdmarket`], [`taxi`], [`ebook`]), which has the wire form of its resources and the table of its routes.
 
 mod body;
 mod console;
+mod ebook;
 mod error;
 mod fashion;
 mod gateway;
@@ -106,7 +107,8 @@ fn process() -> Routes<Arc<Api>> {
 }
 
 /// The businesses this service has resources of. Any other application has its interactive queries only.
-static BUSINESSES: [Entry; 3] = [entry::<fashion::Fashion>(), entry::<gdmarket::Gdmarket>(), entry::<taxi::Taxi>()];
+static BUSINESSES: [Entry; 4] =
+    [entry::<fashion::Fashion>(), entry::<gdmarket::Gdmarket>(), entry::<taxi::Taxi>(), entry::<ebook::Ebook>()];
 
 /// The service. Must be called within a tokio runtime: it starts tasks that pass commits on to waiting requests.
 ///

@@ -1,6 +1,6 @@
 //! Wire form that every business shares: links, payments, what a command is answered with.
 
-use schemas::state::{Payment, PaymentPhase};
+use schemas::state::Payment;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -101,7 +101,7 @@ impl Serialize for Links {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PaymentView<'a> {
     price: i64,
-    status: PaymentPhase,
+    pub(crate) status: &'static str,
     /// Put off: the provider could not be asked, and will be again.
     deferred: bool,
     attempt: i32,
@@ -121,7 +121,7 @@ impl<'a> From<&'a Payment> for PaymentView<'a> {
     fn from(payment: &'a Payment) -> Self {
         PaymentView {
             price: payment.amount,
-            status: payment.phase,
+            status: payment.phase.symbol(),
             deferred: payment.deferred,
             attempt: payment.attempt,
             charged_at: payment.charged_at,

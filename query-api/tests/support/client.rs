@@ -43,7 +43,12 @@ pub struct Client {
 
 impl Client {
     pub fn start(provider: Provider) -> Self {
-        let fake = Fake::start(provider);
+        Self::with(&["fashion-store"], provider)
+    }
+
+    /// With these businesses; the first is the default one.
+    pub fn with(names: &[&str], provider: Provider) -> Self {
+        let fake = Fake::with(names, provider);
         let router = query_api::app(fake.clone()).expect("the service starts");
         Client { fake, router }
     }
@@ -72,6 +77,10 @@ impl Client {
 
     pub async fn post(&self, path: &str, body: &str) -> Answer {
         self.call(Method::POST, path, &[], body).await
+    }
+
+    pub async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.call(Method::PATCH, path, &[], body).await
     }
 
     pub async fn delete(&self, path: &str) -> Answer {

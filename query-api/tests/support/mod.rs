@@ -1,5 +1,5 @@
-//! A platform for tests and the demo: the real topology of fashion-store on the engine's test driver and simulated log, in
-//! this process, with a payment provider that does what it is told.
+//! A platform for tests and the demo: the real topologies on the engine's test driver and simulated log, in this process,
+//! with a payment provider that does what it is told.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod client;
@@ -17,12 +17,11 @@ use query_api::platform::{
     App, AppendError, Appended, Health, Instance, InstanceTask, Owner, Platform, Role, Tail, TailError, TailFrom,
     TailItem, TailRecord, Trouble, WorkerHealth,
 };
-use schemas::fashion::topics;
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
-use schemas::{Codec, FixedRegistry, Registry};
+use schemas::{Codec, FixedRegistry, Registry, Topic};
 use streams::partitioner::partition_for_key;
 use streams::testing::{SimCluster, TestDriver};
-use streams::{Offset, Partition, TaskId, TopicIndex};
+use streams::{Offset, Partition, TaskId, TopicIndex, Topology};
 use tokio::sync::{oneshot, watch};
 
 pub const PARTITIONS: u32 = 4;
@@ -68,41 +67,62 @@ pub struct Fake {
     apps: Vec<App>,
     registry: Arc<dyn Registry>,
     jobs: Sender<Job>,
-    cluster: SimCluster,
+    /// The log of each app.
+    clusters: Vec<SimCluster>,
     news: watch::Receiver<u64>,
     knobs: Knobs,
     /// Only of the one that started it.
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// The topology of a business, and its payment topics if it takes money.
+fn business(name: &str) -> (Topology, Option<(Topic<PaymentRequest>, Topic<PaymentResult>)>) {
+    let built = "the topology builds";
+    match name {
+        "fashion-store" => {
+            use schemas::fashion::topics::{PAYMENT_REQUESTS, PAYMENT_RESULTS};
+            let topology = topologies::fashion_store::topology(&topologies::fashion_store::Config::default());
+            (topology.expect(built), Some((PAYMENT_REQUESTS, PAYMENT_RESULTS)))
+        }
+        "gdmarket" => {
+            use schemas::gdmarket::topics::{PAYMENT_REQUESTS, PAYMENT_RESULTS};
+            let topology = topologies::gdmarket::topology(&topologies::gdmarket::Config::default());
+            (topology.expect(built), Some((PAYMENT_REQUESTS, PAYMENT_RESULTS)))
+        }
+        "taxi" => (topologies::taxi::topology(&topologies::taxi::Config::default()).expect(built), None),
+        other => panic!("no business {other}"),
+    }
+}
+
 impl Fake {
-    /// Starts the engine on a thread of its own.
+    /// Starts the engine of fashion-store on a thread of its own.
     pub fn start(provider: Provider) -> Arc<Self> {
-        let config = topologies::fashion_store::Config::default();
-        let topology = topologies::fashion_store::topology(&config).expect("the topology builds");
-        let mut driver = TestDriver::new(topology, PARTITIONS);
-        driver.advance_wall_clock(now_ms() - driver.now());
-        let view = Arc::clone(driver.view());
-        let count = view.topology().subtopologies().len();
-        let apps = vec![App { name: "fashion-store".into(), view, partitions: vec![PARTITIONS; count].into() }];
-        let cluster = driver.cluster().clone();
+        Self::with(&["fashion-store"], provider)
+    }
+
+    /// Starts the engine of these businesses on a thread of its own.
+    pub fn with(names: &[&str], provider: Provider) -> Arc<Self> {
+        let (mut apps, mut clusters, mut shops) = (Vec::new(), Vec::new(), Vec::new());
+        for name in names {
+            let (topology, payment) = business(name);
+            let mut driver = TestDriver::new(topology, PARTITIONS);
+            driver.advance_wall_clock(now_ms() - driver.now());
+            let view = Arc::clone(driver.view());
+            let count = view.topology().subtopologies().len();
+            apps.push(App { name: (*name).into(), view, partitions: vec![PARTITIONS; count].into() });
+            clusters.push(driver.cluster().clone());
+            shops.push(Shop { driver, payment, open: Vec::new() });
+        }
         let (jobs, inbox) = channel();
         let (sender, news) = watch::channel(0);
-        let engine = Engine {
-            driver,
-            provider,
-            held: false,
-            news: sender,
-            open: Vec::new(),
-            codec: Codec::fixed(),
-            results: Codec::fixed(),
-        };
+        let engine =
+            Engine { shops, provider, held: false, news: sender, codec: Codec::fixed(), results: Codec::fixed() };
         let thread = std::thread::spawn(move || engine.run(&inbox));
         Arc::new(Fake {
             apps,
             registry: Arc::new(FixedRegistry),
             jobs,
-            cluster,
+            clusters,
             news,
             knobs: Knobs::default(),
             thread: Mutex::new(Some(thread)),
@@ -115,7 +135,7 @@ impl Fake {
             apps: first.apps.clone(),
             registry: Arc::clone(&first.registry),
             jobs: first.jobs.clone(),
-            cluster: first.cluster.clone(),
+            clusters: first.clusters.clone(),
             news: first.news.clone(),
             knobs: Knobs::default(),
             thread: Mutex::new(None),
@@ -167,8 +187,11 @@ impl Fake {
         &self.apps[0]
     }
 
-    fn topic(&self, name: &str) -> Result<TopicIndex, TailError> {
-        self.app().view.topology().topic(name).ok_or_else(|| TailError::UnknownTopic(name.to_owned()))
+    /// The log that has a topic, and which of its topics that is.
+    fn topic(&self, name: &str) -> Result<(&SimCluster, TopicIndex), TailError> {
+        let topics = self.apps.iter().zip(&self.clusters);
+        let mut found = topics.filter_map(|(app, cluster)| Some((cluster, app.view.topology().topic(name)?)));
+        found.next().ok_or_else(|| TailError::UnknownTopic(name.to_owned()))
     }
 }
 
@@ -213,14 +236,14 @@ impl Platform for Fake {
 
     fn tail<'a>(&'a self, topic: &'a str, from: TailFrom) -> BoxFuture<'a, Result<Tail, TailError>> {
         async move {
-            let index = self.topic(topic)?;
-            let ends = ends(&self.cluster, index);
+            let (cluster, index) = self.topic(topic)?;
+            let ends = ends(cluster, index);
             let start: BTreeMap<Partition, Offset> = match from {
                 TailFrom::End => ends.clone(),
                 TailFrom::Offsets(offsets) => ends.clone().into_iter().chain(offsets).collect(),
             };
             let (sender, items) = tokio::sync::mpsc::channel(64);
-            let (cluster, mut news, mut next) = (self.cluster.clone(), self.news.clone(), start.clone());
+            let (cluster, mut news, mut next) = (cluster.clone(), self.news.clone(), start.clone());
             tokio::spawn(async move {
                 let mut first = true;
                 loop {
@@ -268,8 +291,9 @@ impl Platform for Fake {
         self.knobs.owners.lock().unwrap().get(&task).cloned().unwrap_or(Owner::Here)
     }
 
-    fn instances(&self, _app: &str) -> Vec<Instance> {
-        let tasks = self.app().view.tasks().into_iter().map(|(task, _)| InstanceTask { task, role: Role::Active });
+    fn instances(&self, app: &str) -> Vec<Instance> {
+        let app = self.apps.iter().find(|a| *a.name == *app).unwrap_or(self.app());
+        let tasks = app.view.tasks().into_iter().map(|(task, _)| InstanceTask { task, role: Role::Active });
         let url = "http://127.0.0.1".into();
         vec![Instance { id: "fake".into(), url, here: true, stale: false, tasks: tasks.collect() }]
     }
@@ -305,14 +329,25 @@ fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
+/// One business and the payment requests of its that have no answer, and since when.
+struct Shop {
+    driver: TestDriver,
+    payment: Option<(Topic<PaymentRequest>, Topic<PaymentResult>)>,
+    open: Vec<(PaymentRequest, Instant)>,
+}
+
+impl Shop {
+    fn has(&self, topic: &str) -> bool {
+        self.driver.view().topology().topic(topic).is_some()
+    }
+}
+
 /// The thread that processes.
 struct Engine {
-    driver: TestDriver,
+    shops: Vec<Shop>,
     provider: Provider,
     held: bool,
     news: watch::Sender<u64>,
-    /// Payment requests without an answer, and since when.
-    open: Vec<(PaymentRequest, Instant)>,
     codec: Codec<PaymentRequest>,
     results: Codec<PaymentResult>,
 }
@@ -333,17 +368,19 @@ impl Engine {
             };
             match job {
                 Job::Append { topic, key, value, reply } => {
-                    let now = self.driver.now();
-                    let offset = self.driver.produce(&topic, Some(&key), Some(&value), now);
+                    let shop = self.shops.iter_mut().find(|shop| shop.has(&topic)).expect("a topic of ours");
+                    let now = shop.driver.now();
+                    let offset = shop.driver.produce(&topic, Some(&key), Some(&value), now);
                     let _ = reply.send(Appended { partition: partition_for_key(&key, PARTITIONS), offset });
                 }
                 Job::Hold(held) => self.held = held,
                 Job::Provider(provider) => self.provider = provider,
-                Job::Advance(by) if by.is_zero() => {
-                    let behind = (now_ms() - self.driver.now()).max(0);
-                    self.driver.advance_wall_clock(behind);
+                Job::Advance(by) => {
+                    for Shop { driver, .. } in &mut self.shops {
+                        let behind = (now_ms() - driver.now()).max(0);
+                        driver.advance_wall_clock(if by.is_zero() { behind } else { by.as_millis() as i64 });
+                    }
                 }
-                Job::Advance(by) => self.driver.advance_wall_clock(i64::try_from(by.as_millis()).unwrap()),
                 Job::Sync(done) => {
                     let _ = done.send(());
                     continue;
@@ -359,28 +396,32 @@ impl Engine {
 
     /// Processes, pays, and again, until nothing is left to do.
     fn settle(&mut self) {
-        loop {
-            self.driver.run();
-            let asked = self.driver.read(topics::PAYMENT_REQUESTS.base());
-            let now = Instant::now();
-            self.open.extend(asked.iter().filter_map(|r| Some((self.codec.decode(r.value.as_deref()?).ok()?, now))));
-            let mut answered = false;
-            for (request, since) in std::mem::take(&mut self.open) {
-                match self.answer(&request, since) {
-                    None => self.open.push((request, since)),
-                    Some(result) => {
-                        answered = true;
-                        let value = self.results.to_vec(&result);
-                        let key = result.correlation_id.as_bytes();
-                        let now = self.driver.now();
-                        self.driver.produce(topics::PAYMENT_RESULTS.base(), Some(key), Some(&value), now);
-                    }
+        for mut shop in std::mem::take(&mut self.shops) {
+            while self.step(&mut shop) {}
+            self.shops.push(shop);
+        }
+    }
+
+    /// Processes and pays once; whether something was paid, so that there is more to process.
+    fn step(&self, shop: &mut Shop) -> bool {
+        shop.driver.run();
+        let Some((requests, results)) = shop.payment else { return false };
+        let asked = shop.driver.read(requests.base());
+        let now = Instant::now();
+        shop.open.extend(asked.iter().filter_map(|r| Some((self.codec.decode(r.value.as_deref()?).ok()?, now))));
+        let mut answered = false;
+        for (request, since) in std::mem::take(&mut shop.open) {
+            match self.answer(&request, since) {
+                None => shop.open.push((request, since)),
+                Some(result) => {
+                    answered = true;
+                    let value = self.results.to_vec(&result);
+                    let now = shop.driver.now();
+                    shop.driver.produce(results.base(), Some(result.correlation_id.as_bytes()), Some(&value), now);
                 }
             }
-            if !answered {
-                return;
-            }
         }
+        answered
     }
 
     fn answer(&self, request: &PaymentRequest, since: Instant) -> Option<PaymentResult> {
@@ -409,7 +450,7 @@ impl Engine {
             attempt: request.attempt,
             reason,
             provider_reference: is_charge.then(|| format!("ref-{}", request.idempotency_key)),
-            at: self.driver.now(),
+            at: request.requested_at,
         })
     }
 }

@@ -11,6 +11,9 @@ mod deduplication;
 #[path = "../examples/enrichment.rs"]
 #[allow(dead_code, reason = "main is not called here")]
 mod enrichment;
+#[path = "../examples/inventory.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod inventory;
 #[path = "../examples/saga.rs"]
 #[allow(dead_code, reason = "main is not called here")]
 mod saga;
@@ -65,4 +68,9 @@ fn deduplication_lets_each_id_through_once_in_ten_minutes() {
 #[test]
 fn a_saga_takes_the_reservation_back_when_the_payment_is_declined() {
     check(saga::run, &["o1: Confirmed", "o2: PaymentDeclined", "o3: OutOfStock", "coats left: 2"]);
+}
+
+#[test]
+fn the_inventory_check_passes_what_is_left() {
+    check(inventory::run, &["o1: \"Pass\"", "o2: \"Fail\"", "o3: \"Pass\"", "o4: \"Pass\""]);
 }

@@ -1,7 +1,7 @@
 //! Orderflow's engine: Kafka Streams' model in Rust, pure.
 //!
 //! # A path through it
-//! `docs/tutorial.md` takes an hour and ends with a saga. Its five programs run on the embedded log by one command each,
+//! The [`tutorial`] takes an hour and ends with a saga. Its five programs run on the embedded log by one command each,
 //! `cargo run --release -p node --example NAME`:
 //! 1. `word_count`: [`dsl::StreamsBuilder`] shows it whole. What [`dsl::KStream::group_by`] put in between is a repartition
 //!    topic: words are counted where all of one word arrive.
@@ -48,6 +48,9 @@ mod types;
 mod value;
 mod view;
 pub mod worker;
+
+#[doc = include_str!("../../docs/tutorial.md")]
+pub mod tutorial {}
 
 pub use error::{Error, ProcessError};
 pub use processor::{Context, Processor, PunctuationType, RecordMetadata, ScheduleId};

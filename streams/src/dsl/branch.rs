@@ -56,6 +56,20 @@ impl<K: 'static, V: 'static> Split<K, V> {
 
     /// A branch handed to a function. What the function returns is the branch's result under its number; `None` means that
     /// the function has used it up (Kafka Streams: `Branched.withConsumer`, `Branched.withFunction`).
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let mut branches = orders
+    ///     .split_named("order-")
+    ///     .branch_chained(|_, order| order.starts_with("gift "), |gifts| {
+    ///         gifts.to("gifts", Produced::with(Utf8, Utf8));
+    ///         None // used up
+    ///     })
+    ///     .default_branch_named("plain");
+    /// assert!(!branches.contains_key("order-1") && branches.contains_key("order-plain"));
+    /// ```
     pub fn branch_chained(
         self,
         predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static,
@@ -91,6 +105,14 @@ impl<K: 'static, V: 'static> Split<K, V> {
     }
 
     /// All others go nowhere; ends the split. (A split that is dropped without an end splits nothing.)
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let branches = lines.split_named("line-").branch(|_, line| line.starts_with("ERROR")).no_default_branch();
+    /// assert_eq!(branches.into_keys().collect::<Vec<_>>(), ["line-1"]);
+    /// ```
     pub fn no_default_branch(self) -> BTreeMap<String, KStream<K, V>> {
         self.finish(false)
     }

@@ -98,6 +98,25 @@ impl StreamsBuilder {
     }
 
     /// As [`StreamsBuilder::table`], reading the topic in other formats than the store has, or with options.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// use streams::serde::I32;
+    /// # /// Reads an integer as a long.
+    /// # struct Widened;
+    /// # impl streams::serde::Serde<i64> for Widened {
+    /// #     fn serialize(&self, value: &i64, out: &mut Vec<u8>) -> Result<(), streams::serde::SerdeError> {
+    /// #         I32.serialize(&(*value as i32), out)
+    /// #     }
+    /// #     fn deserialize(&self, bytes: &[u8]) -> Result<i64, streams::serde::SerdeError> {
+    /// #         I32.deserialize(bytes).map(i64::from)
+    /// #     }
+    /// # }
+    /// # use streams::serde::Serde;
+    /// // The topic has integers of four bytes, the store keeps longs.
+    /// let stock = builder.table_with("stock", Consumed::with(Utf8, Widened), Materialized::new("stock", Utf8, I64));
+    /// ```
     pub fn table_with<K: 'static, V: Clone + 'static>(
         &self,
         topic: &str,
@@ -110,6 +129,15 @@ impl StreamsBuilder {
     }
 
     /// Adds a store for processors ([`KStream::process`]) and gives the handle they use it with.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// use streams::store::{KeyValue, Versioned, Window};
+    /// let reserved = builder.add_store("reserved", KeyValue::<String, i64>::new(Utf8, I64));
+    /// let prices = builder.add_store("prices", Versioned::<String, i64>::new(Utf8, I64, 86_400_000));
+    /// let seen = builder.add_store("seen", Window::<String, i64>::new(Utf8, I64, 600_000));
+    /// ```
     pub fn add_store<S: StoreSpec>(&self, name: &str, spec: S) -> S::Handle {
         self.graph.edit(|b| b.store(name, spec))
     }
@@ -123,6 +151,15 @@ impl StreamsBuilder {
     ///
     /// # Errors
     /// The first mistake found, with what to change.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let again = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let error = builder.build().unwrap_err();
+    /// assert!(error.to_string().starts_with("topic 'lines' is read by two sources: read it once"));
+    /// ```
     pub fn build(self) -> Result<Topology, BuildError> {
         self.graph.build()
     }

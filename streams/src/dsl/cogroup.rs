@@ -154,6 +154,23 @@ impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
     }
 
     /// The table of all inputs, from what `initializer` gives.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// # let views = builder.stream("views", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let activity = clicks
+    ///     .group_by_key()
+    ///     .cogroup(|_, _click, count| count + 10)
+    ///     .cogroup(&views.group_by_key(), |_, _view, count| count + 1)
+    ///     .aggregate(|| 0, Materialized::new("activity", Utf8, I64));
+    /// # activity.to_stream().map_values(i64::to_string).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("clicks", Some(b"ada"), Some(b"/"), 5);
+    /// driver.pipe("views", Some(b"ada"), Some(b"/"), 3);
+    /// assert_eq!(driver.read_text("out"), ["ada=10@5", "ada=11@5"]);
+    /// ```
     pub fn aggregate(
         self,
         initializer: impl Fn() -> A + Send + Sync + 'static,

@@ -89,6 +89,26 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     }
 
     /// As [`KTable::join_on_foreign_key`]; a row that points at nothing is joined with none.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let albums = builder.table("albums", Materialized::<String, String>::new("albums", Utf8, Utf8));
+    /// # let artists = builder.table("artists", Materialized::<String, String>::new("artists", Utf8, Utf8));
+    /// // An album is `title|artist`.
+    /// let credited = albums.left_join_on_foreign_key(
+    ///     &artists,
+    ///     |_album, album| album.split_once('|').map(|(_, artist)| artist.to_owned()),
+    ///     |album, artist| format!("{album}: {}", artist.map_or("unknown", String::as_str)),
+    ///     TableJoined::new("credits", Utf8, Utf8, Utf8, Utf8),
+    ///     Materialized::new("credited", Utf8, Utf8),
+    /// );
+    /// # credited.to_stream().to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("albums", Some(b"1"), Some(b"Blue|jm"), 1);
+    /// driver.pipe("artists", Some(b"jm"), Some(b"Joni Mitchell"), 2); // every album that points at it has a new result
+    /// assert_eq!(driver.read_text("out"), ["1=Blue|jm: unknown@1", "1=Blue|jm: Joni Mitchell@2"]);
+    /// ```
     pub fn left_join_on_foreign_key<K2: 'static, V2: Clone + 'static, R: Clone + 'static>(
         &self,
         other: &KTable<K2, V2>,

@@ -61,6 +61,22 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     ///
     /// *Triggers*: stream records only. *Timestamp*: the stream record's. A null value, and a lookup key of `None`, are
     /// dropped and counted. The record keeps its key.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rates = builder.global_table("rates", Materialized::<String, String>::new("rates", Utf8, Utf8));
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let priced = orders.join_global(&rates, |_, order| order.split(' ').nth(1).map(str::to_owned), |order, rate| {
+    ///     format!("{order} at {rate}")
+    /// });
+    /// # priced.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rates", Some(b"EUR"), Some(b"1.1"), 1);
+    /// driver.pipe("orders", Some(b"o1"), Some(b"9 EUR"), 2);
+    /// driver.pipe("orders", Some(b"o2"), Some(b"9 XXX"), 3); // no such rate: no result
+    /// assert_eq!(driver.read_text("out"), ["o1=9 EUR at 1.1@2"]);
+    /// ```
     #[must_use]
     pub fn join_global<K2: 'static, V2: 'static, R: 'static>(
         &self,
@@ -73,6 +89,21 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// As [`KStream::join_global`]; records that find no row, or look for none (KIP-962), are joined with none.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rates = builder.global_table("rates", Materialized::<String, String>::new("rates", Utf8, Utf8));
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let priced = orders.left_join_global(&rates, |_, order| order.split(' ').nth(1).map(str::to_owned), |order, rate| {
+    ///     format!("{order} at {}", rate.map_or("?", String::as_str))
+    /// });
+    /// # priced.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("orders", Some(b"o1"), Some(b"9 XXX"), 2);
+    /// driver.pipe("orders", Some(b"o2"), Some(b"nine"), 3);
+    /// assert_eq!(driver.read_text("out"), ["o1=9 XXX at ?@2", "o2=nine at ?@3"]);
+    /// ```
     #[must_use]
     pub fn left_join_global<K2: 'static, V2: 'static, R: 'static>(
         &self,

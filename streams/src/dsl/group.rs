@@ -181,11 +181,43 @@ impl<K: PartialEq + 'static, V: Clone + 'static> KGroupedTable<K, V> {
 
 impl<K: 'static, V: Clone + 'static> KGroupedTable<K, V> {
     /// Counts the rows of each group. A group that becomes empty keeps the row 0.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let population = cities
+    ///     .group_by(|person, city| Some((city.clone(), person.clone())), Grouped::new("by-city", Utf8, Utf8))
+    ///     .count(Materialized::new("population", Utf8, I64));
+    /// # population.to_stream().map_values(i64::to_string).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"London"), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 2);
+    /// assert_eq!(driver.read_text("out"), ["London=1@1", "London=0@2", "Paris=1@2"]);
+    /// ```
     pub fn count(&self, materialized: Materialized<K, i64>) -> KTable<K, i64> {
         self.aggregate(|| 0, |_, _, count| count + 1, |_, _, count| count - 1, materialized)
     }
 
-    /// Combines the values of each group; `subtractor` takes back what a row contributed.
+    /// Combines the values of each group, the first value being the first result; `subtractor` takes back what a row
+    /// contributed.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let accounts = builder.table("accounts", Materialized::<String, i64>::new("accounts", Utf8, I64));
+    /// // Accounts are `owner/name`.
+    /// let owner = |account: &String| account.split('/').next().unwrap_or_default().to_owned();
+    /// let wealth = accounts
+    ///     .group_by(move |account, amount| Some((owner(account), *amount)), Grouped::new("by-owner", Utf8, I64))
+    ///     .reduce(|sum, amount| sum + amount, |sum, amount| sum - amount, Materialized::new("wealth", Utf8, I64));
+    /// # wealth.to_stream().map_values(i64::to_string).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("accounts", Some(b"ada/daily"), Some(&5_i64.to_be_bytes()), 1);
+    /// driver.pipe("accounts", Some(b"ada/savings"), Some(&100_i64.to_be_bytes()), 2);
+    /// driver.pipe("accounts", Some(b"ada/daily"), Some(&7_i64.to_be_bytes()), 3);
+    /// assert_eq!(driver.read_text("out"), ["ada=5@1", "ada=105@2", "ada=107@3"]);
+    /// ```
     pub fn reduce(
         &self,
         adder: impl Fn(V, &V) -> V + Send + Sync + 'static,
@@ -203,6 +235,25 @@ impl<K: 'static, V: Clone + 'static> KGroupedTable<K, V> {
     }
 
     /// Adds the values of each group up, from what `initializer` gives; `subtractor` takes back what a row contributed.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let names = builder.table("names", Materialized::<String, String>::new("names", Utf8, Utf8));
+    /// let letters = names
+    ///     .group_by(|_, name| name.chars().next().map(|c| (c.to_string(), name.clone())), Grouped::new("by-letter", Utf8, Utf8))
+    ///     .aggregate(
+    ///         || 0,
+    ///         |_letter, name, total| total + name.len() as i64,
+    ///         |_letter, name, total| total - name.len() as i64,
+    ///         Materialized::new("letters", Utf8, I64),
+    ///     );
+    /// # letters.to_stream().map_values(i64::to_string).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("names", Some(b"1"), Some(b"ada"), 1);
+    /// driver.pipe("names", Some(b"1"), None, 2); // the row goes, and with it what it was worth
+    /// assert_eq!(driver.read_text("out"), ["a=3@1", "a=0@2"]);
+    /// ```
     pub fn aggregate<A: Clone + 'static>(
         &self,
         initializer: impl Fn() -> A + Send + Sync + 'static,

@@ -63,6 +63,16 @@ impl<K: 'static, V: 'static> Produced<K, V> {
     }
 
     /// Partitions by a function of key, value and partition count, which answers with a partition below the count.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let urgent_first = |_: Option<&String>, order: Option<&String>, partitions: u32| {
+    ///     if order.is_some_and(|order| order.starts_with("urgent")) { 0 } else { 1 % partitions }
+    /// };
+    /// orders.to("sorted", Produced::with(Utf8, Utf8).with_partitioner(urgent_first));
+    /// ```
     #[must_use]
     pub fn with_partitioner(
         mut self,
@@ -202,6 +212,14 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     /// (KIP-63). Off by default, unlike in Kafka Streams: an update is seen at once, and once for each record, unless the
     /// author says otherwise. For aggregations of streams, windowed ones too, that emit on update. Updates of one commit go
     /// on in the order of keys in the store; they have no headers, and a removal has the removed row's timestamp.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// // However many clicks come between two commits, one update a user goes on.
+    /// let counts = clicks.group_by_key().count(Materialized::new("counts", Utf8, I64).with_caching_enabled());
+    /// ```
     #[must_use]
     pub fn with_caching_enabled(mut self) -> Self {
         self.cached = true;
@@ -232,6 +250,17 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     }
 
     /// How interactive queries show an entry: from key bytes and value bytes to JSON text.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// // `GET /stores/stock/coat` answers {"pieces": 5}.
+    /// let show = |_key: &[u8], value: &[u8]| {
+    ///     let pieces = value.try_into().map_or(0, i64::from_be_bytes);
+    ///     format!("{{\"pieces\": {pieces}}}")
+    /// };
+    /// let stock = builder.table("stock", Materialized::<String, i64>::new("stock", Utf8, I64).shown_as(show));
+    /// ```
     #[must_use]
     pub fn shown_as(mut self, show: impl Fn(&[u8], &[u8]) -> String + Send + Sync + 'static) -> Self {
         let show: ShowJson = Arc::new(show);

@@ -57,6 +57,17 @@ impl<K, V> Clone for SessionWindowedKStream<K, V> {
 
 impl<K: Clone + 'static, V: 'static> SessionWindowedKStream<K, V> {
     /// When results are sent on; by default with each update.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let visits = clicks
+    ///     .group_by_key()
+    ///     .windowed_by(SessionWindows::of_inactivity_gap_and_grace(60_000, 5_000))
+    ///     .emit_strategy(EmitStrategy::on_window_close()) // each session once, when it is over
+    ///     .count(Materialized::new("visits", Utf8, I64));
+    /// ```
     #[must_use]
     pub fn emit_strategy(self, emit: EmitStrategy) -> Self {
         SessionWindowedKStream { emit, ..self }

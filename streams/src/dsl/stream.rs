@@ -89,12 +89,31 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Keeps records the predicate does not hold for. Null values pass.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let code = lines.filter_not(|_, line| line.starts_with("//"));
+    /// ```
     #[must_use]
     pub fn filter_not(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> KStream<K, V> {
         self.filter(move |key, value| !predicate(key, value))
     }
 
     /// As [`KStream::filter`], where the predicate also judges null values.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rows = builder.stream("rows", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let removals = rows.filter_nullable(|_, row| row.is_none());
+    /// # removals.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rows", Some(b"a"), Some(b"1"), 1);
+    /// driver.pipe("rows", Some(b"a"), None, 2);
+    /// assert_eq!(driver.read_text("out"), ["a=null@2"]);
+    /// ```
     #[must_use]
     pub fn filter_nullable(
         &self,
@@ -119,6 +138,13 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// As [`KStream::map_values`], with the key to read.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let amounts = builder.stream("amounts", Consumed::<String, i64>::with(Utf8, I64));
+    /// let named = amounts.map_values_with_key(|key, amount| format!("{key:?} owes {amount}"));
+    /// ```
     #[must_use]
     pub fn map_values_with_key<V2: 'static>(
         &self,
@@ -132,6 +158,22 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// A new key and value for each record. Changes the key: a grouping or join below repartitions. A null value is dropped
     /// and counted.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let by_customer = lines.map(|_, line| {
+    ///     let (customer, item) = line.split_once(' ').unwrap_or((line, ""));
+    ///     (customer.to_owned(), item.to_owned())
+    /// });
+    /// # by_customer.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("lines", Some(b"order 1"), Some(b"ada lamp"), 7);
+    /// driver.pipe("lines", Some(b"order 2"), None, 8);
+    /// assert_eq!(driver.read_text("out"), ["ada=lamp@7"]);
+    /// assert_eq!(driver.total(|counters| counters.dropped), 1);
+    /// ```
     #[must_use]
     pub fn map<K2: 'static, V2: 'static>(
         &self,
@@ -145,6 +187,17 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// As [`KStream::map`], from and to null keys and values.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rows = builder.stream("rows", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let swapped = rows.map_nullable(|key, value| (value.cloned(), key.cloned()));
+    /// # swapped.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rows", Some(b"a"), None, 1);
+    /// assert_eq!(driver.read_text("out"), ["null=a@1"]);
+    /// ```
     #[must_use]
     pub fn map_nullable<K2: 'static, V2: 'static>(
         &self,
@@ -157,6 +210,17 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Any number of new values for each record, under its key. A null value is dropped and counted.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let words = lines.flat_map_values(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    /// # words.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("lines", Some(b"k"), Some(b"to be"), 3);
+    /// assert_eq!(driver.read_text("out"), ["k=to@3", "k=be@3"]);
+    /// ```
     #[must_use]
     pub fn flat_map_values<V2: 'static, I: IntoIterator<Item = V2>>(
         &self,
@@ -172,6 +236,20 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Any number of new records for each record. Changes the key. A null value is dropped and counted.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rows = builder.stream("rows", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let both_ways = rows.flat_map(|key, value| {
+    ///     let key = key.cloned().unwrap_or_default();
+    ///     [(key.clone(), value.clone()), (value.clone(), key)]
+    /// });
+    /// # both_ways.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rows", Some(b"a"), Some(b"b"), 1);
+    /// assert_eq!(driver.read_text("out"), ["a=b@1", "b=a@1"]);
+    /// ```
     #[must_use]
     pub fn flat_map<K2: 'static, V2: 'static, I: IntoIterator<Item = (K2, V2)>>(
         &self,
@@ -207,6 +285,13 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Looks at every record, nulls included, and passes it on.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let seen = lines.peek(|record| eprintln!("{:?} at {}", record.value, record.timestamp));
+    /// ```
     #[must_use]
     pub fn peek(&self, look: impl Fn(Record<'_, K, V>) + Send + Sync + 'static) -> KStream<K, V> {
         self.derive("KSTREAM-PEEK", false, move |cx, record| {
@@ -217,6 +302,19 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Looks at every record, nulls included, and ends the stream. What the function does outside is not part of the
     /// commit: it may happen again after a crash.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// let count = Arc::new(AtomicU64::new(0)); // for a gauge; what must be exact goes into a store
+    /// let counter = count.clone();
+    /// lines.for_each(move |_| {
+    ///     counter.fetch_add(1, Ordering::Relaxed);
+    /// });
+    /// ```
     pub fn for_each(&self, look: impl Fn(Record<'_, K, V>) + Send + Sync + 'static) {
         self.derive::<(), ()>("KSTREAM-FOREACH", false, move |_, record| {
             look(record);
@@ -225,6 +323,19 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Records of both streams, in the order they are processed; there is no order between the two beyond that.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// # let views = builder.stream("views", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let all = clicks.merge(&views);
+    /// # all.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("clicks", Some(b"ada"), Some(b"click"), 2);
+    /// driver.pipe("views", Some(b"ada"), Some(b"view"), 1);
+    /// assert_eq!(driver.read_text("out"), ["ada=click@2", "ada=view@1"]);
+    /// ```
     #[must_use]
     pub fn merge(&self, other: &KStream<K, V>) -> KStream<K, V> {
         let merged = self.derive("KSTREAM-MERGE", false, |cx, record| cx.forward(record));
@@ -242,7 +353,18 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         Split::new(self, Some(prefix))
     }
 
-    /// Writes every record, nulls included, to a topic.
+    /// Writes every record, nulls included, to a topic, with its timestamp and headers. By default a key goes to the partition
+    /// that Kafka's own partitioner gives it; [`Produced::with_partitioner`] chooses another.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// lines.filter(|_, line| line.len() < 80).to("short-lines", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("lines", Some(b"k"), None, 4);
+    /// assert_eq!(driver.read_text("short-lines"), ["k=null@4"]);
+    /// ```
     pub fn to(&self, topic: &str, produced: Produced<K, V>) {
         let name = produced.name.map_or_else(|| self.graph.generate("KSTREAM-SINK"), |n| n.to_string());
         self.graph.edit(|b| {
@@ -253,6 +375,17 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Writes to a topic of the outside and reads it again: Kafka Streams' `through`. Records come back partitioned as the
     /// topic is, after whatever else is written to it.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let validated = orders.filter(|_, order| !order.is_empty()).through("validated", Produced::with(Utf8, Utf8));
+    /// let per_customer = validated.group_by_key().count(Materialized::new("orders-per-customer", Utf8, I64));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("orders", Some(b"ada"), Some(b"lamp"), 1);
+    /// assert_eq!(driver.get("orders-per-customer", b"ada").unwrap().0, 1_i64.to_be_bytes());
+    /// ```
     #[must_use]
     pub fn through(&self, topic: &str, produced: Produced<K, V>) -> KStream<K, V> {
         let (key, value) = (produced.key.clone(), produced.value.clone());
@@ -303,6 +436,17 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Groups records by the key they have. When the key was changed before, use [`KStream::group_by_key_with`], which
     /// names the repartition topic.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let per_customer = orders.group_by_key().count(Materialized::new("orders-per-customer", Utf8, I64));
+    /// // After a change of the key the topic in between needs a name; `build` says so.
+    /// let mistake = orders.select_key(|_, order| order.clone()).group_by_key();
+    /// let error = builder.build().unwrap_err().to_string();
+    /// assert!(error.contains("use group_by_key_with(Grouped::new(name, key, value))"));
+    /// ```
     #[must_use]
     pub fn group_by_key(&self) -> KGroupedStream<K, V> {
         let stream = self.co_partitioned(None, "group_by_key", "use group_by_key_with(Grouped::new(name, key, value))");
@@ -310,6 +454,16 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Groups records by the key they have, repartitioned by it when it was changed before. Null keys are dropped.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let words = builder.stream("words", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let per_word = words
+    ///     .select_key(|_, word| word.clone())
+    ///     .group_by_key_with(Grouped::new("by-word", Utf8, Utf8)) // through the topic app-by-word-repartition
+    ///     .count(Materialized::new("counts", Utf8, I64));
+    /// ```
     #[must_use]
     pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
         let keyed = if self.rekeyed.is_some() { self.without_null_keys() } else { self.clone() };
@@ -317,6 +471,19 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// Groups records by a new key, always through a repartition topic. Null values are dropped and counted.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let words = builder.stream("words", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let counts = words
+    ///     .group_by(|_, word| word.to_lowercase(), Grouped::new("by-word", Utf8, Utf8))
+    ///     .count(Materialized::new("counts", Utf8, I64));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("words", None, Some(b"To"), 1);
+    /// driver.pipe("words", None, Some(b"to"), 2);
+    /// assert_eq!(driver.get("counts", b"to"), Some((2_i64.to_be_bytes().to_vec(), 2)));
+    /// ```
     #[must_use]
     pub fn group_by<K2: 'static>(
         &self,
@@ -336,6 +503,19 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Makes a table of the stream: each record is the newest row of its key, a null value removes the row. Repartitions
     /// under the table's name when the key was changed before. Null keys are dropped and counted.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rows = builder.stream("rows", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let newest = rows.to_table(Materialized::new("newest", Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rows", Some(b"a"), Some(b"1"), 10);
+    /// driver.pipe("rows", Some(b"a"), Some(b"2"), 5);
+    /// assert_eq!(driver.get("newest", b"a"), Some((b"2".to_vec(), 5))); // the last by offset, not by time
+    /// driver.pipe("rows", Some(b"a"), None, 6);
+    /// assert_eq!(driver.get("newest", b"a"), None);
+    /// ```
     pub fn to_table(&self, materialized: Materialized<K, V>) -> KTable<K, V>
     where
         V: Clone,
@@ -347,6 +527,44 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// Runs a processor of your own under a name, with the stores it uses; its output may have any types. The key counts as
     /// changed.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let amounts = builder.stream("amounts", Consumed::<String, i64>::with(Utf8, I64));
+    /// use streams::store::{KeyValue, KeyValueStore};
+    /// use streams::{Context, ProcessError, Processor, Record};
+    ///
+    /// /// Sends on what exceeds everything before it, by key.
+    /// struct Records {
+    ///     highest: KeyValueStore<String, i64>,
+    /// }
+    ///
+    /// impl Processor for Records {
+    ///     type KeyIn = String;
+    ///     type ValueIn = i64;
+    ///     type KeyOut = String;
+    ///     type ValueOut = i64;
+    ///
+    ///     fn process(&self, cx: &mut Context<'_, String, i64>, record: Record<'_, String, i64>) -> Result<(), ProcessError> {
+    ///         let (Some(key), Some(amount)) = (record.key, record.value) else { return Ok(()) };
+    ///         if self.highest.get(cx, key)?.is_some_and(|highest| highest >= *amount) {
+    ///             return Ok(());
+    ///         }
+    ///         self.highest.put(cx, key, amount)?;
+    ///         cx.forward(record)
+    ///     }
+    /// }
+    ///
+    /// let highest = builder.add_store("highest", KeyValue::new(Utf8, I64));
+    /// let records = amounts.process("records", Records { highest: highest.clone() }, &[&highest]);
+    /// # records.map_values(i64::to_string).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// for (amount, time) in [(5_i64, 1), (3, 2), (8, 3)] {
+    ///     driver.pipe("amounts", Some(b"a"), Some(&amount.to_be_bytes()), time);
+    /// }
+    /// assert_eq!(driver.read_text("out"), ["a=5@1", "a=8@3"]);
+    /// ```
     #[must_use]
     pub fn process<P>(&self, name: &str, processor: P, stores: &[&dyn StoreHandle]) -> KStream<P::KeyOut, P::ValueOut>
     where
@@ -359,6 +577,36 @@ impl<K: 'static, V: 'static> KStream<K, V> {
 
     /// As [`KStream::process`], for a processor that keeps the key: nothing below needs to repartition. That it does keep
     /// it is the processor's promise (Kafka Streams: `FixedKeyProcessor`).
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let lines = builder.stream("lines", Consumed::<String, String>::with(Utf8, Utf8));
+    /// use streams::{Context, ProcessError, Processor, Record};
+    ///
+    /// /// Says which partition a record came from.
+    /// struct Origin;
+    ///
+    /// impl Processor for Origin {
+    ///     type KeyIn = String;
+    ///     type ValueIn = String;
+    ///     type KeyOut = String;
+    ///     type ValueOut = String;
+    ///
+    ///     fn process(
+    ///         &self,
+    ///         cx: &mut Context<'_, String, String>,
+    ///         record: Record<'_, String, String>,
+    ///     ) -> Result<(), ProcessError> {
+    ///         let partition = cx.record_metadata().map(|at| at.partition);
+    ///         cx.forward(record.with_value(Some(&format!("partition {partition:?}"))))
+    ///     }
+    /// }
+    ///
+    /// // The key is the same, so what groups by it needs no repartition topic.
+    /// let counts = lines.process_values("origin", Origin, &[]).group_by_key().count(Materialized::new("n", Utf8, I64));
+    /// assert_eq!(builder.build().unwrap().subtopologies().len(), 1);
+    /// ```
     #[must_use]
     pub fn process_values<P>(&self, name: &str, processor: P, stores: &[&dyn StoreHandle]) -> KStream<K, P::ValueOut>
     where

@@ -40,6 +40,22 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// As [`KStream::join_table`]; records without a row are joined with none. A null key has no row (KIP-962).
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let addressed = orders.left_join_table(&cities, |order, city| {
+    ///     format!("{order} to {}", city.map_or("?", String::as_str))
+    /// });
+    /// # addressed.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("orders", Some(b"ada"), Some(b"lamp"), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 2); // makes no result
+    /// driver.pipe("orders", Some(b"ada"), Some(b"book"), 3);
+    /// assert_eq!(driver.read_text("out"), ["ada=lamp to ?@1", "ada=book to Paris@3"]);
+    /// ```
     #[must_use]
     pub fn left_join_table<R: Clone + 'static, V2: 'static>(
         &self,
@@ -53,6 +69,24 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     /// As [`KStream::join_table`], repartitioned by key when it was changed before, and with a grace period if `joined` has
     /// one: records are then held back in a store until the stream is that far ahead, and joined in order of time with the
     /// row of their time. A record that is later than the grace is joined at once. The table must be versioned.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let cities = builder.table("cities", Materialized::new("cities", Utf8, Utf8).versioned(86_400_000));
+    /// let addressed = orders.join_table_with(
+    ///     &cities,
+    ///     |order, city| format!("{order} to {city}"),
+    ///     Joined::new("addressed", Utf8, Utf8).with_grace_period(10),
+    /// );
+    /// # addressed.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("orders", Some(b"ada"), Some(b"lamp"), 5); // waits until the orders are past 15
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 4); // comes later, but held at 5
+    /// driver.pipe("orders", Some(b"bob"), Some(b"vase"), 20);
+    /// assert_eq!(driver.read_text("out"), ["ada=lamp to Paris@5"]);
+    /// ```
     #[must_use]
     pub fn join_table_with<R: Clone + 'static, V2: 'static>(
         &self,
@@ -64,6 +98,21 @@ impl<K: 'static, V: 'static> KStream<K, V> {
     }
 
     /// As [`KStream::left_join_table`], with the options of [`KStream::join_table_with`].
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// # let orders = builder.stream("orders", Consumed::<String, String>::with(Utf8, Utf8));
+    /// // Orders are keyed by their id; the customer is the first word.
+    /// let addressed = orders
+    ///     .select_key(|_, order| order.split(' ').next().unwrap_or_default().to_owned())
+    ///     .left_join_table_with(
+    ///         &cities,
+    ///         |order, city| format!("{order} to {}", city.map_or("?", String::as_str)),
+    ///         Joined::new("orders-by-customer", Utf8, Utf8), // through the topic app-orders-by-customer-repartition
+    ///     );
+    /// ```
     #[must_use]
     pub fn left_join_table_with<R: Clone + 'static, V2: 'static>(
         &self,

@@ -104,6 +104,23 @@ enum Until<K> {
 impl<K: 'static, V: 'static> Suppressed<K, V> {
     /// Holds an update back until stream time is `wait_ms` past its timestamp; only the last update of a key in that time
     /// is sent on. `materialized` names the buffer's store and gives its formats.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let rows = builder.stream("rows", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let calm = rows.to_table(Materialized::new("newest", Utf8, Utf8)).suppress(Suppressed::until_time_limit(
+    ///     10,
+    ///     Materialized::new("held", Utf8, Utf8),
+    ///     BufferConfig::max_records(1_000), // beyond it the earliest goes at once
+    /// ));
+    /// # calm.to_stream().to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("rows", Some(b"a"), Some(b"1"), 0);
+    /// driver.pipe("rows", Some(b"a"), Some(b"2"), 5);
+    /// driver.pipe("rows", Some(b"b"), Some(b"x"), 10); // stream time is 10: what waits since 0 is due
+    /// assert_eq!(driver.read_text("out"), ["a=2@5"]);
+    /// ```
     pub fn until_time_limit(wait_ms: i64, materialized: Materialized<K, V>, buffer: impl Into<BufferConfig>) -> Self {
         let Materialized { name, key, value, options, .. } = materialized;
         Suppressed { name, key, value, options, buffer: buffer.into(), until: Until::TimeLimit(wait_ms) }
@@ -114,6 +131,23 @@ impl<K: 'static, V: 'static> Suppressed<Windowed<K>, V> {
     /// Holds a window's updates back until it is closed, and then sends its final result on: once stream time has reached
     /// the window's end plus grace (of a session: plus gap and grace). Windows that are removed again, as sessions that
     /// merge, leave no trace. `materialized` has the format of keys without their window.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let finals = clicks
+    ///     .group_by_key()
+    ///     .windowed_by(TimeWindows::of_size_with_no_grace(10))
+    ///     .count(Materialized::new("counts", Utf8, I64))
+    ///     .suppress(Suppressed::until_window_closes(Materialized::new("held", Utf8, I64), BufferConfig::unbounded()));
+    /// # finals.to_stream().map(|window, count| (window.unwrap().key.clone(), count.to_string())).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// for time in [1, 2, 10] {
+    ///     driver.pipe("clicks", Some(b"ada"), Some(b"/"), time);
+    /// }
+    /// assert_eq!(driver.read_text("out"), ["ada=2@2"]);
+    /// ```
     pub fn until_window_closes(materialized: Materialized<K, V>, buffer: StrictBufferConfig) -> Self {
         let Materialized { name, key, value, options, .. } = materialized;
         let until = Until::WindowClose(|windowed: &Windowed<K>| windowed.end);

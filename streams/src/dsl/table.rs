@@ -115,6 +115,18 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     }
 
     /// Keeps rows the predicate does not hold for; see [`KTable::filter`].
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let elsewhere = cities.filter_not(|_, city| city == "London");
+    /// # elsewhere.to_stream().to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"London"), 2); // the row does not pass any more: it is removed
+    /// assert_eq!(driver.read_text("out"), ["ada=Paris@1", "ada=null@2"]);
+    /// ```
     #[must_use]
     pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> KTable<K, V> {
         self.filter(move |key, value| !predicate(key, value))
@@ -134,6 +146,13 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     }
 
     /// As [`KTable::map_values`], with the key to read.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let shown = cities.map_values_with_key(|person, city| format!("{person} lives in {city}"));
+    /// ```
     #[must_use]
     pub fn map_values_with_key<V2: Clone + 'static>(
         &self,
@@ -192,13 +211,33 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     }
 
     /// Names the operator this table comes out of, in place of its generated name.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// cities.filter(|_, city| city == "Paris").named("parisians").to_stream();
+    /// assert!(builder.build().unwrap().describe().contains("Processor: parisians"));
+    /// ```
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         self.graph.edit(|b| b.rename(self.out.node, name));
         self
     }
 
-    /// The table's updates as a stream: each new row, and a null value for each removal.
+    /// The table's updates as a stream: each new row, and a null value for each removal. *Timestamps* are the updates'. The key
+    /// counts as unchanged, so a grouping below needs no repartition topic.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// cities.to_stream().to("moves", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 1);
+    /// driver.pipe("cities", Some(b"ada"), None, 2);
+    /// assert_eq!(driver.read_text("moves"), ["ada=Paris@1", "ada=null@2"]);
+    /// ```
     #[must_use]
     pub fn to_stream(&self) -> KStream<K, V> {
         let name = self.graph.generate("KTABLE-TOSTREAM");
@@ -211,6 +250,21 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
 
     /// The table's updates as a stream of changes. Old rows are in them if something asked for them:
     /// [`KTable::with_old_values`], or an operator below this table.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let moves = cities.with_old_values().to_changes().map_values(|change| format!("{:?} to {:?}", change.old, change.new));
+    /// # moves.to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"London"), 1);
+    /// driver.pipe("cities", Some(b"ada"), Some(b"Paris"), 2);
+    /// assert_eq!(driver.read_text("out"), [
+    ///     "ada=None to Some(\"London\")@1",
+    ///     "ada=Some(\"London\") to Some(\"Paris\")@2",
+    /// ]);
+    /// ```
     #[must_use]
     pub fn to_changes(&self) -> KStream<K, Change<V>> {
         KStream::new(self.graph.clone(), self.out, None)

@@ -47,6 +47,20 @@ impl<K: 'static, L: Clone + 'static> KTable<K, L> {
     }
 
     /// As [`KTable::join`], also with the rows of this table that have none in the other.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let names = builder.table("names", Materialized::<String, String>::new("names", Utf8, Utf8));
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let people = names.left_join(&cities, |name, city| format!("{name} in {}", city.map_or("?", String::as_str)));
+    /// # people.to_stream().to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("names", Some(b"1"), Some(b"Ada"), 5);
+    /// driver.pipe("cities", Some(b"1"), Some(b"Paris"), 3);
+    /// driver.pipe("names", Some(b"1"), None, 6);
+    /// assert_eq!(driver.read_text("out"), ["1=Ada in ?@5", "1=Ada in Paris@5", "1=null@6"]);
+    /// ```
     #[must_use]
     pub fn left_join<R: Clone + 'static, V: Clone + 'static>(
         &self,
@@ -59,6 +73,24 @@ impl<K: 'static, L: Clone + 'static> KTable<K, L> {
     }
 
     /// As [`KTable::join`], also with the rows that only one table has. The joiner gets at least one.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let names = builder.table("names", Materialized::<String, String>::new("names", Utf8, Utf8));
+    /// # let cities = builder.table("cities", Materialized::<String, String>::new("cities", Utf8, Utf8));
+    /// let known = names.outer_join(&cities, |name, city| format!("{name:?} {city:?}"));
+    /// # known.to_stream().to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// driver.pipe("cities", Some(b"1"), Some(b"Paris"), 3);
+    /// driver.pipe("names", Some(b"1"), Some(b"Ada"), 5);
+    /// driver.pipe("cities", Some(b"1"), None, 7);
+    /// assert_eq!(driver.read_text("out"), [
+    ///     "1=None Some(\"Paris\")@3",
+    ///     "1=Some(\"Ada\") Some(\"Paris\")@5",
+    ///     "1=Some(\"Ada\") None@7",
+    /// ]);
+    /// ```
     #[must_use]
     pub fn outer_join<R: Clone + 'static, V: Clone + 'static>(
         &self,

@@ -105,6 +105,19 @@ impl<K: Clone + 'static, A: Clone + 'static> SessionWindowedCogroupedKStream<K, 
 
     /// The table of all inputs, from what `initializer` gives; `merger` makes one sum of the sums of two sessions, the
     /// earlier one first.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// # let views = builder.stream("views", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let visits = clicks
+    ///     .group_by_key()
+    ///     .cogroup(|_, _click, actions| actions + 1)
+    ///     .cogroup(&views.group_by_key(), |_, _view, actions| actions + 1)
+    ///     .windowed_by(SessionWindows::of_inactivity_gap_with_no_grace(30 * 60_000))
+    ///     .aggregate(|| 0, |_, earlier, later| earlier + later, Materialized::new("visits", Utf8, I64));
+    /// ```
     pub fn aggregate(
         self,
         initializer: impl Fn() -> A + Send + Sync + 'static,

@@ -155,6 +155,23 @@ impl<K: Clone + 'static, V: 'static> TimeWindowedKStream<K, V> {
     }
 
     /// Counts the records of each key and window.
+    ///
+    /// ```
+    /// # use streams::{dsl::*, serde::{I64, Utf8}, testing::TestDriver};
+    /// # let builder = StreamsBuilder::new("app");
+    /// # let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
+    /// let per_ten_ms = clicks
+    ///     .group_by_key()
+    ///     .windowed_by(TimeWindows::of_size_and_grace(10, 5))
+    ///     .count(Materialized::new("clicks-per-ten-ms", Utf8, I64));
+    /// # per_ten_ms.to_stream().map(|window, count| (format!("{}", window.unwrap().start), count.to_string())).to("out", Produced::with(Utf8, Utf8));
+    /// # let mut driver = TestDriver::new(builder.build().unwrap(), 1);
+    /// for time in [3, 14, 9, 15, 9] {
+    ///     driver.pipe("clicks", Some(b"ada"), Some(b"/"), time); // the first 9 is late but in time, the second is not
+    /// }
+    /// assert_eq!(driver.read_text("out"), ["0=1@3", "10=1@14", "0=2@9", "10=2@15"]);
+    /// assert_eq!(driver.total(|counters| counters.dropped), 1);
+    /// ```
     pub fn count(&self, materialized: Materialized<K, i64>) -> KTable<Windowed<K>, i64> {
         self.aggregate(|| 0, |_, _, count| count + 1, materialized)
     }

@@ -233,6 +233,15 @@ impl TestDriver {
             .collect()
     }
 
+    /// As [`TestDriver::read`] of a topic of texts, each record as `key=value@timestamp` and a null as `null`: for tests that
+    /// are read as much as run.
+    pub fn read_text(&mut self, topic: &str) -> Vec<String> {
+        let text =
+            |bytes: Option<Vec<u8>>| bytes.map_or("null".to_owned(), |b| String::from_utf8_lossy(&b).into_owned());
+        let line = |r: OutRecord| format!("{}={}@{}", text(r.key), text(r.value), r.timestamp);
+        self.read(topic).into_iter().map(line).collect()
+    }
+
     /// The view queries use.
     #[must_use]
     pub fn view(&self) -> &Arc<View> {

@@ -142,3 +142,27 @@ fn links_and_anchors_are_read_as_they_are_meant() {
     let (text, blocks) = split("a\n```rust\nlet x;\n```\nb\n");
     assert_eq!((text.as_str(), blocks), ("a\nb\n", vec![("rust".to_owned(), "let x;\n".to_owned())]));
 }
+
+/// The second column of the tables for those who know Java: names that are there.
+#[test]
+fn names_of_ours_exist() {
+    let root = root();
+    let mut all = Vec::new();
+    for folder in ["streams/src", "node/src", "schemas/src", "deploy"] {
+        files(&root.join(folder), &mut all);
+    }
+    let is_source = |path: &&PathBuf| path.extension().is_some_and(|e| e == "rs" || e == "toml");
+    let sources: String = all.iter().filter(is_source).map(|path| read(path)).collect();
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let known: std::collections::BTreeSet<&str> = sources.split(|c| !is_name(c)).collect();
+    let page = read(&root.join("docs/from-kafka-streams.md"));
+    let cells = page.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.split(" | ").nth(1));
+    let names: Vec<&str> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .flat_map(|span| span.split(|c| !is_name(c)))
+        .filter(|name| name.len() > 2)
+        .collect();
+    assert!(names.len() > 100, "names are found: {names:?}");
+    let missing: Vec<&&str> = names.iter().filter(|name| !known.contains(**name)).collect();
+    assert!(missing.is_empty(), "not in the code: {missing:?}");
+}

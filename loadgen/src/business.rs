@@ -1,6 +1,8 @@
 //! What the load generator must know of a business: how its traffic looks, how a command is said over HTTP, which event
 //! ends a saga, and how to check it all. One implementation per app; nothing else here knows any of them.
 
+use schemas::TopicSpec;
+
 use crate::audit::Auditor;
 use crate::error::Error;
 use crate::fashion_store::FashionStore;
@@ -14,7 +16,7 @@ pub trait Business: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// Every topic of its own, commands, events and internal ones.
-    fn topics(&self) -> Vec<&'static str>;
+    fn topics(&self) -> &'static [TopicSpec];
 
     /// The topic that records go to which cannot be judged.
     fn dead_letter_topic(&self) -> String {

@@ -5,11 +5,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::path::Path;
 
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use schemas::{AvroRecord, Codec, Keyed, Topic, frame};
 
 use crate::business::Business;
 use crate::error::Error;
-use crate::traffic::{Envelope, Metadata, TrafficWriter};
+use crate::traffic::{Envelope, Expect, Metadata, TrafficWriter};
 
 /// What traffic to make. Shares are fractions of the orders, 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,6 +200,146 @@ impl Timeline {
         }
         Ok(())
     }
+}
+
+/// A duplicate comes at most this long after the first.
+pub const DUPLICATE_MS_MAX: i64 = 500;
+
+/// A schema id that no catalogue and no registry in use has given out.
+const FOREIGN_SCHEMA_ID: u32 = 987_654_321;
+
+/// The kinds of poison that every business's topics know: records that cannot be read at all. Each business adds some that
+/// can be read and make no sense.
+pub const POISONS: [&str; 6] = [
+    "poison:not-avro",
+    "poison:unknown-schema",
+    "poison:truncated",
+    "poison:null-key",
+    "poison:null-value",
+    "poison:wrong-key",
+];
+
+/// Traffic in the making: what every business's generator needs.
+pub struct Traffic<'a> {
+    /// What was asked for.
+    pub params: &'a Params,
+    /// Everything random comes from it.
+    pub rng: ChaCha8Rng,
+    timeline: Timeline,
+    commands: u64,
+}
+
+impl<'a> Traffic<'a> {
+    /// None yet.
+    pub fn new(params: &'a Params) -> Self {
+        let rng = ChaCha8Rng::seed_from_u64(params.seed);
+        Traffic { params, rng, timeline: Timeline::default(), commands: 0 }
+    }
+
+    /// When sagas begin, from `first_ms` on.
+    pub fn clock(&self, first_ms: i64) -> Clock {
+        Clock { at_ms: first_ms as f64, rate: self.params.rate }
+    }
+
+    /// True for a share of the calls.
+    pub fn happens(&mut self, share: f64) -> bool {
+        self.rng.random::<f64>() < share
+    }
+
+    /// An id that no other command of this traffic has. The seed is part of it: two files do not collide.
+    pub fn command_id(&mut self) -> String {
+        self.commands += 1;
+        format!("command-{:x}-{:07}", self.params.seed, self.commands)
+    }
+
+    /// Adds an envelope.
+    pub fn add(&mut self, envelope: Envelope) {
+        self.timeline.add(envelope);
+    }
+
+    /// Adds the same bytes again a little later, for the share of duplicates.
+    pub fn maybe_twice(&mut self, envelope: &Envelope) {
+        if self.happens(self.params.duplicates) {
+            let mut again = envelope.clone();
+            again.at_ms += 1 + self.rng.random_range(0..DUPLICATE_MS_MAX);
+            again.expect = Expect::Duplicate;
+            again.kind = format!("duplicate:{}", envelope.kind);
+            self.timeline.add(again);
+        }
+    }
+
+    /// A kind of poison, of all businesses or of this one's `nonsense`.
+    pub fn poison_kind(&mut self, nonsense: &[&'static str]) -> &'static str {
+        let number = self.rng.random_range(0..POISONS.len() + nonsense.len());
+        POISONS.iter().chain(nonsense).nth(number).copied().unwrap_or(POISONS[0])
+    }
+
+    /// Gives everything before `until_ms` to the sink, in order.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn release(&mut self, until_ms: i64, sink: &mut dyn FnMut(Envelope) -> Result<(), Error>) -> Result<(), Error> {
+        self.timeline.release(until_ms, sink)
+    }
+}
+
+/// Independent people: exponential gaps.
+pub struct Clock {
+    at_ms: f64,
+    rate: f64,
+}
+
+impl Clock {
+    /// When the next saga begins, milliseconds.
+    pub fn next(&mut self, rng: &mut impl Rng) -> i64 {
+        // 1 − u is never 0.
+        self.at_ms += -(1.0 - rng.random::<f64>()).ln() * 1_000.0 / self.rate;
+        self.at_ms as i64
+    }
+}
+
+/// A command as an envelope of generated traffic.
+pub fn command<T: AvroRecord + Keyed>(
+    at_ms: i64,
+    topic: &Topic<T>,
+    codec: &Codec<T>,
+    command: &T,
+    kind: &str,
+    expect: Expect,
+) -> Envelope {
+    Envelope {
+        at_ms,
+        topic: topic.base().to_owned(),
+        partition: None,
+        offset: None,
+        key: Some(command.key().as_bytes().to_vec()),
+        value: Some(codec.to_vec(command)),
+        headers: Vec::new(),
+        expect,
+        kind: kind.to_owned(),
+    }
+}
+
+/// Spoils a sound envelope by its kind, one of [`POISONS`]; others stay as they are. `not_avro` is what it would be in JSON.
+pub fn poison(mut envelope: Envelope, not_avro: &str) -> Envelope {
+    let value = envelope.value.get_or_insert_default();
+    match envelope.kind.as_str() {
+        "poison:not-avro" => *value = not_avro.as_bytes().to_vec(),
+        "poison:unknown-schema" => {
+            let foreign = frame(FOREIGN_SCHEMA_ID);
+            value.splice(..foreign.len(), foreign);
+        }
+        "poison:truncated" => value.truncate(value.len() / 2),
+        "poison:null-key" => envelope.key = None,
+        "poison:null-value" => envelope.value = None,
+        "poison:wrong-key" => {
+            if let Some(key) = &mut envelope.key {
+                key.splice(..0, *b"not-");
+            }
+        }
+        _ => {}
+    }
+    envelope
 }
 
 #[cfg(test)]

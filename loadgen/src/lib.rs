@@ -21,6 +21,7 @@ pub mod plot;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod rest;
 pub mod schedule;
 pub mod traffic;
 

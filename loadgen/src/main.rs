@@ -64,7 +64,7 @@ fn topics(business: &dyn Business, commands_only: bool) -> Vec<String> {
     if commands_only {
         return business.command_topics().into_iter().map(str::to_owned).collect();
     }
-    let own = business.topics().into_iter().map(str::to_owned);
+    let own = business.topics().iter().map(|topic| topic.base.to_owned());
     own.chain([business.dead_letter_topic()]).collect()
 }
 

@@ -1,7 +1,10 @@
 //! The audit: everything is recomputed from the committed log, the payment provider's book and what is answered over
 //! HTTP, with no engine code, and compared.
 
+pub mod facts;
 mod findings;
+pub mod payment;
+pub mod rules;
 mod run;
 mod web;
 
@@ -15,7 +18,7 @@ use crate::ledger::Entry;
 use crate::limits::DIFFERENCES_SHOWN;
 use crate::log::LogRecord;
 
-pub use findings::{Checked, Difference, Findings};
+pub use findings::{Check, Checked, Difference, Findings};
 pub use run::{Options, run};
 pub use web::read_collection;
 

@@ -2,31 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use schemas::fashion::{CancelRequester, CancellationReason, OrderState, StockRejection, topics};
+use schemas::fashion::{CancelRequester, CancellationReason, StockRejection};
 
 use super::FashionStore;
-use super::facts::{Facts, Order, Place, Poison};
-use super::{money, stock, web};
+use super::facts::{Facts, Order};
+use super::{stock, web};
+use crate::audit::facts::Reader;
+use crate::audit::payment::{self, Claim, Due};
 use crate::audit::{Auditor, Evidence, Findings};
-use crate::business::Business;
 use crate::log::LogRecord;
 
 /// Folds the log and judges it.
 pub struct FashionAuditor {
     facts: Facts,
-    dead_letter_topic: String,
+    reader: Reader,
 }
 
 impl FashionAuditor {
     /// `partitions` tells how many partitions a topic has, where that is known.
     pub fn new(partitions: &dyn Fn(&str) -> Option<i32>) -> Self {
-        FashionAuditor { facts: Facts::new(partitions), dead_letter_topic: FashionStore.dead_letter_topic() }
+        FashionAuditor { facts: Facts::new(), reader: Reader::new(&FashionStore, partitions) }
     }
 }
 
 impl Auditor for FashionAuditor {
     fn observe(&mut self, record: LogRecord) {
-        self.facts.observe(&record, &self.dead_letter_topic);
+        self.reader.observe(&record, &mut self.facts);
     }
 
     fn open(&self) -> u64 {
@@ -41,14 +42,15 @@ impl Auditor for FashionAuditor {
         let facts = &self.facts;
         outcomes(facts, findings);
         causes(facts, findings);
-        invented(facts, findings);
+        self.invented(findings);
         steps(facts, findings);
         statuses(facts, findings);
         stock::check(facts, findings);
         if let Some(ledger) = &evidence.ledger {
-            money::check(facts, ledger, findings);
+            let claims = facts.orders.iter().filter_map(|(id, order)| Some((id.as_str(), claim(order)?)));
+            payment::check("order", &claims.collect(), ledger, findings);
         }
-        dead_letters(facts, findings);
+        self.reader.check_dead_letters(findings);
         web::check(facts, &evidence.collections, findings);
     }
 
@@ -68,10 +70,22 @@ impl Auditor for FashionAuditor {
         }
         let registered = self.facts.products.values().filter(|product| product.is_registered()).count();
         add("products", registered as u64);
-        add("duplicates", self.facts.duplicates);
-        add("dead letters", self.facts.dead_letters.values().map(|count| u64::from(*count)).sum());
-        add("misplaced commands", self.facts.misplaced);
+        for (name, count) in self.reader.summary() {
+            add(name, count);
+        }
         summary
+    }
+}
+
+impl FashionAuditor {
+    fn invented(&self, findings: &mut Findings) {
+        let says = "nothing happens to an order that nobody placed; whatever we write can be read";
+        let mut check = findings.check("nothing invented", says);
+        for (id, order) in &self.facts.orders {
+            let nobodys = order.placed.is_none() && order.has_effects();
+            check.holds(!nobodys, &format!("order {id}"), "placed", || story(order), || progress(order));
+        }
+        self.reader.check_readable(&mut check);
     }
 }
 
@@ -121,9 +135,9 @@ fn outcomes(facts: &Facts, findings: &mut Findings) {
 fn progress(order: &Order) -> String {
     let last = if order.start_asked > 0 {
         "delivery asked for"
-    } else if order.approved > 0 {
+    } else if order.payment.approved > 0 {
         "payment approved"
-    } else if !order.charge_keys.is_empty() {
+    } else if !order.payment.charge_keys.is_empty() {
         "payment asked for"
     } else if order.reserved > 0 {
         "stock reserved"
@@ -134,8 +148,7 @@ fn progress(order: &Order) -> String {
     } else {
         "nothing has happened since it was placed"
     };
-    let state = order.status.map_or("none", |(state, _)| state.symbol());
-    format!("last step: {last}, status {state}")
+    format!("last step: {last}, status {}", order.history.words())
 }
 
 fn causes(facts: &Facts, findings: &mut Findings) {
@@ -153,7 +166,7 @@ fn causes(facts: &Facts, findings: &mut Findings) {
         let cause = match reason {
             CancellationReason::OutOfStock => order.rejected.contains(&StockRejection::OutOfStock),
             CancellationReason::UnknownProduct => order.rejected.contains(&StockRejection::UnknownProduct),
-            CancellationReason::PaymentDeclined => order.declined > 0,
+            CancellationReason::PaymentDeclined => order.payment.declined > 0,
             // The deadline is the saga's own: all that can be seen is that nobody else ended it.
             CancellationReason::PaymentTimeout => order.rejected.is_empty(),
             CancellationReason::Customer => order.cancels.contains(&CancelRequester::Customer),
@@ -163,18 +176,6 @@ fn causes(facts: &Facts, findings: &mut Findings) {
         if !cause {
             check.differs(subject, format!("a cause of {}", reason.symbol()), "none on the log", at);
         }
-    }
-}
-
-fn invented(facts: &Facts, findings: &mut Findings) {
-    let says = "nothing happens to an order that nobody placed; whatever we write can be read";
-    let mut check = findings.check("nothing invented", says);
-    for (id, order) in &facts.orders {
-        let nobodys = order.placed.is_none() && order.has_effects();
-        check.holds(!nobodys, &format!("order {id}"), "placed", || story(order), || progress(order));
-    }
-    for (place, reason) in &facts.unreadable {
-        check.differs(place.to_string(), "a readable record", reason, "");
     }
 }
 
@@ -190,11 +191,14 @@ fn steps(facts: &Facts, findings: &mut Findings) {
         };
         let asked = format!("{} × RESERVE, {} × RELEASE", order.reserve_asked, order.release_asked);
         holds(order.reserve_asked <= 1 && order.release_asked <= 1, "stock asked for once", asked);
-        let charged = order.charge_keys.len();
-        holds(charged <= 1, "one charge key", format!("{charged} keys"));
-        holds(charged == 0 || order.reserved > 0, "no charge without stock", "CHARGE without RESERVED".to_owned());
+        for (expected, found) in order.payment.faults() {
+            holds(false, expected, found);
+        }
+        let charged = !order.payment.charge_keys.is_empty();
+        holds(!charged || order.reserved > 0, "no charge without stock", "CHARGE without RESERVED".to_owned());
+        let paid = order.payment.approved > 0;
         holds(
-            order.start_asked == 0 || order.approved > 0,
+            order.start_asked == 0 || paid,
             "no delivery without payment",
             "delivery asked for without APPROVED".to_owned(),
         );
@@ -203,14 +207,7 @@ fn steps(facts: &Facts, findings: &mut Findings) {
             "no delivery unasked",
             "DeliveryStarted without START".to_owned(),
         );
-        let refunds = order.refund_keys.len();
-        holds(refunds <= 1, "one refund", format!("{refunds} refund keys"));
-        holds(refunds == 0 || charged > 0, "no refund without a charge", "REFUND without CHARGE".to_owned());
-        holds(
-            order.started == 0 || order.approved > 0,
-            "paid before delivery",
-            "delivered without APPROVED".to_owned(),
-        );
+        holds(order.started == 0 || paid, "paid before delivery", "delivered without APPROVED".to_owned());
         check.examined();
     }
 }
@@ -219,61 +216,20 @@ fn statuses(facts: &Facts, findings: &mut Findings) {
     let says = "the status topic counts every change once, without a gap, and ends where the events end";
     let mut check = findings.check("status history", says);
     for (id, order, at) in placed(facts) {
-        check.examined();
-        let subject = format!("order {id}");
-        if let Some((before, version, place)) = &order.status_gap {
-            let found = format!("version {version} behind {before}");
-            check.differs(&subject, format!("version {}", before + 1), found, place.to_string());
-        }
-        let expected = if !order.cancelled.is_empty() {
-            OrderState::Cancelled
-        } else if order.at_rest() {
-            OrderState::DeliveryStarted
-        } else {
-            continue;
-        };
-        let last = order.status.map(|(state, _)| state);
-        if last != Some(expected) {
-            let found = last.map_or("no status", OrderState::symbol);
-            check.differs(&subject, format!("last status {}", expected.symbol()), found, at);
-        }
+        order.history.check(&format!("order {id}"), order.rests_in(), &at, &mut check);
     }
 }
 
-fn dead_letters(facts: &Facts, findings: &mut Findings) {
-    let says = "every record that cannot be judged is a dead letter once, and nothing else is";
-    let mut check = findings.check("dead letters", says);
-    let commands = [topics::ORDERS.base(), topics::PRODUCTS.base()];
-    // Topics in headers have the deployment's prefix; places do not.
-    let mut letters: BTreeMap<(&str, i32, i64), u32> = BTreeMap::new();
-    for ((topic, partition, offset), count) in &facts.dead_letters {
-        let topic = commands.iter().find(|command| topic.ends_with(*command)).copied().unwrap_or(topic);
-        *letters.entry((topic, *partition, *offset)).or_default() += count;
-    }
-    for (place, poison) in &facts.poison {
-        let count = letters.get(&(place.topic, place.partition, place.offset)).copied().unwrap_or_default();
-        let (fits, what) = match poison {
-            Poison::Must(what) => (count == 1, what),
-            Poison::May(what) => (count <= 1, what),
-        };
-        check.holds(
-            fits,
-            &place.to_string(),
-            "one dead letter",
-            || format!("{count} dead letters"),
-            || format!("it has: {what}"),
-        );
-    }
-    for (topic, partition, offset) in letters.into_keys() {
-        let known = commands.iter().find(|command| topic == **command);
-        let place = known.map(|topic| Place { topic, partition, offset });
-        if place.is_none_or(|place| !facts.poison.contains_key(&place)) {
-            let subject = format!("{topic}/{partition}@{offset}");
-            check.differs(subject, "judged like any command", "a dead letter", "");
-        }
-    }
-    if facts.stray_dead_letters > 0 {
-        let found = format!("{} without", facts.stray_dead_letters);
-        check.differs("dead letters", "headers that say where they came from", found, "");
-    }
+/// What the log says about an order's money; `None` for an order nobody placed.
+fn claim(order: &Order) -> Option<Claim> {
+    let (place, at) = order.placed.as_ref()?;
+    let due = if !order.cancelled.is_empty() {
+        Due::Nothing
+    } else if order.at_rest() {
+        Due::Kept
+    } else {
+        Due::Open
+    };
+    let (may_charge, served) = (order.reserved > 0, order.started > 0);
+    Some(Claim { amount: place.price, may_charge, served, due, at: at.to_string() })
 }

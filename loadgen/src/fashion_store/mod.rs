@@ -3,7 +3,6 @@
 mod audit;
 mod facts;
 mod generate;
-mod money;
 mod rest;
 mod rules;
 mod stock;
@@ -15,11 +14,11 @@ mod tests;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use schemas::Codec;
 use schemas::fashion::{
     DeliveryEvent, DeliveryEventKind, OrderCancelled, OrderCommand, OrderCommandKind, OrderState, ProductCommand,
     ProductCommandKind, topics,
 };
+use schemas::{Codec, TopicSpec};
 
 use serde::Deserialize;
 
@@ -52,8 +51,8 @@ impl Business for FashionStore {
         "fashion-store"
     }
 
-    fn topics(&self) -> Vec<&'static str> {
-        topics::ALL.iter().map(|topic| topic.base).collect()
+    fn topics(&self) -> &'static [TopicSpec] {
+        topics::ALL
     }
 
     fn command_topics(&self) -> Vec<&'static str> {

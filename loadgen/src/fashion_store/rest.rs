@@ -1,11 +1,10 @@
 //! The shop's commands as the REST calls of `SYSTEMS.md`.
 
-use std::io::Write;
-
 use schemas::fashion::{CancelRequester, OrderCommandKind, ProductCommandKind, topics};
 
 use super::COMMANDS;
 use crate::business::{Call, NoCall};
+use crate::rest::{Body, push_segment};
 use crate::traffic::Envelope;
 
 pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
@@ -94,90 +93,4 @@ fn product_call(value: &[u8], call: &mut Call) -> Result<(), NoCall> {
         }
     }
     Ok(())
-}
-
-/// Percent-encodes everything but RFC 3986's unreserved characters.
-pub(crate) fn push_segment(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-}
-
-/// A JSON object written straight into a reused buffer.
-struct Body<'a> {
-    out: &'a mut Vec<u8>,
-    first: bool,
-}
-
-impl<'a> Body<'a> {
-    fn new(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Body { out, first: true }
-    }
-
-    fn name(&mut self, name: &str) {
-        if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
-        }
-        self.out.push(b'"');
-        self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    /// A string, escaped as RFC 8259 asks.
-    fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
-        self.out.push(b'"');
-        for byte in value.bytes() {
-            match byte {
-                b'"' | b'\\' => self.out.extend_from_slice(&[b'\\', byte]),
-                0..0x20 => {
-                    // Writing to a vector cannot fail.
-                    let _ = write!(self.out, "\\u{byte:04x}");
-                }
-                _ => self.out.push(byte),
-            }
-        }
-        self.out.push(b'"');
-    }
-
-    fn number(&mut self, name: &str, value: i64) {
-        self.name(name);
-        let _ = write!(self.out, "{value}");
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_are_json_whatever_the_text() {
-        let mut bytes = Vec::new();
-        let mut body = Body::new(&mut bytes);
-        body.text("a", "say \"hi\"\\\n\u{1}\u{ac00}");
-        body.number("b", -5);
-        body.end();
-        let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(value["a"], "say \"hi\"\\\n\u{1}\u{ac00}");
-        assert_eq!(value["b"], -5);
-    }
-
-    #[test]
-    fn ids_cannot_break_out_of_their_path_segment() {
-        let mut path = String::new();
-        push_segment("a/b?c#%é", &mut path);
-        assert_eq!(path, "a%2Fb%3Fc%23%25%C3%A9");
-    }
 }

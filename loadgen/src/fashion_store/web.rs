@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use schemas::fashion::OrderState;
 use serde_json::Value;
 
-use super::facts::{Facts, Order};
+use super::facts::Facts;
 use super::stock::expected_free;
 use crate::audit::Findings;
 
@@ -80,7 +79,7 @@ fn orders(facts: &Facts, path: &str, id_field: &str, items: &[Value], findings: 
             continue;
         };
         let found = item.get("status").and_then(Value::as_str).unwrap_or_default();
-        if let Some(expected) = expected_state(order)
+        if let Some(expected) = order.rests_in()
             && found != expected.symbol()
         {
             check.differs(&subject, expected.symbol(), found, "");
@@ -94,17 +93,6 @@ fn orders(facts: &Facts, path: &str, id_field: &str, items: &[Value], findings: 
     }
     for id in by_id.keys().filter(|id| facts.orders.get(**id).is_none_or(|order| order.placed.is_none())) {
         check.differs(format!("order {id}"), "nobody placed it", "listed", "");
-    }
-}
-
-/// The state of an order at rest.
-fn expected_state(order: &Order) -> Option<OrderState> {
-    if !order.cancelled.is_empty() {
-        Some(OrderState::Cancelled)
-    } else if order.at_rest() {
-        Some(OrderState::DeliveryStarted)
-    } else {
-        None
     }
 }
 

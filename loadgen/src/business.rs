@@ -1,13 +1,18 @@
 //! What the load generator must know of a business: how its traffic looks, how a command is said over HTTP, which event
 //! ends a saga, and how to check it all. One implementation per app; nothing else here knows any of them.
 
-use schemas::TopicSpec;
+use std::borrow::Cow;
+
+use schemas::{AvroRecord, Codec, TopicSpec};
+use serde::Deserialize;
 
 use crate::audit::Auditor;
 use crate::error::Error;
 use crate::fashion_store::FashionStore;
+use crate::gdmarket::Market;
 use crate::generate::Params;
 use crate::log::LogRecord;
+use crate::taxi::Taxi;
 use crate::traffic::Envelope;
 
 /// A business of `SYSTEMS.md`, as seen from outside.
@@ -51,11 +56,28 @@ pub trait Business: Send + Sync {
     /// The saga that this event ends, if it does.
     fn ended(&self, topic: &str, value: &[u8]) -> Option<String>;
 
-    /// The same for a server-sent event's JSON. Called for every event of the target: most end nothing and should cost
-    /// nothing.
-    fn ended_json(&self, event: &[u8]) -> Option<String>;
+    /// The words of a server-sent event's `status` that end a saga.
+    fn final_words(&self) -> &'static [&'static str];
 
-    /// Path of the server-sent events.
+    /// The saga that a server-sent event's JSON ends, if it does. Called for every event of the target: most end nothing
+    /// and should cost nothing.
+    fn ended_json(&self, event: &[u8]) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Status<'a> {
+            #[serde(borrow)]
+            id: Cow<'a, str>,
+            #[serde(borrow)]
+            status: Cow<'a, str>,
+        }
+        let Status { id, status } = serde_json::from_slice(event).ok()?;
+        self.final_words().contains(&&*status).then(|| id.into_owned())
+    }
+
+    /// Whether a command of this kind may be answered so by what has happened meanwhile, though it is a sound one: a
+    /// cancellation may find its order ended.
+    fn may_answer(&self, kind: &str, status: u16) -> bool;
+
+    /// Path of the server-sent events, below the business's own.
     fn events_path(&self) -> &'static str;
 
     /// A fresh auditor.
@@ -115,4 +137,23 @@ pub fn by_name(name: &str) -> Result<&'static dyn Business, Error> {
     })
 }
 
-const ALL: &[&dyn Business] = &[&FashionStore];
+const ALL: &[&dyn Business] = &[&FashionStore, &Taxi, &Market];
+
+/// Whether an idempotency key is another business's: they may share a provider. Keys begin
+/// with the name of the business.
+pub fn is_anothers(business: &dyn Business, key: &str) -> bool {
+    key.split_once(':').is_some_and(|(name, _)| name != business.name() && by_name(name).is_ok())
+}
+
+/// Writes a command of an envelope anew, with `suffix` behind its key. Poison stays the poison it is: what cannot be read
+/// is left alone.
+pub fn renew<T: AvroRecord>(envelope: &mut Envelope, codec: &Codec<T>, suffix: &str, change: impl FnOnce(&mut T)) {
+    let Some(mut command) = envelope.value.as_deref().and_then(|value| codec.decode(value).ok()) else {
+        return;
+    };
+    change(&mut command);
+    envelope.value = Some(codec.to_vec(&command));
+    if let Some(key) = &mut envelope.key {
+        key.extend_from_slice(suffix.as_bytes());
+    }
+}

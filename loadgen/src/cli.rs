@@ -77,19 +77,19 @@ pub struct Generate {
     /// Everything random comes from it
     #[arg(long, default_value_t = Params::default().seed)]
     pub seed: u64,
-    /// Orders placed, without duplicates and poison
+    /// Orders (calls, rentals, rents), without duplicates and poison
     #[arg(long, default_value_t = Params::default().orders)]
     pub orders: u64,
-    /// Products registered at the beginning
+    /// Products (places, items, books) at the beginning
     #[arg(long, default_value_t = Params::default().products)]
     pub products: u32,
-    /// Customers who order
+    /// Customers (passengers and drivers, renters, members)
     #[arg(long, default_value_t = Params::default().customers)]
     pub customers: u32,
     /// Exponent of the Zipf distribution of products and customers; 0 is uniform
     #[arg(long, default_value_t = Params::default().skew)]
     pub skew: f64,
-    /// Pieces of each product at the beginning
+    /// Pieces of each product at the beginning (fashion-store)
     #[arg(long, default_value_t = Params::default().stock)]
     pub stock: i32,
     /// Orders a second at the traffic's own pace
@@ -104,18 +104,21 @@ pub struct Generate {
     /// Share of orders cancelled within 50 ms, anywhere in the saga
     #[arg(long, default_value_t = Params::default().cancels_early)]
     pub cancels_early: f64,
-    /// Share of orders cancelled 2 to 10 s later, after delivery has started
+    /// Share of orders cancelled 2 to 10 s later, when usually all is done
     #[arg(long, default_value_t = Params::default().cancels_late)]
     pub cancels_late: f64,
     /// Share of orders for a product that nobody registered
     #[arg(long, default_value_t = Params::default().unknown_products)]
     pub unknown_products: f64,
-    /// Restocks, as a share of the orders
+    /// Restocks, as a share of the orders (fashion-store)
     #[arg(long, default_value_t = Params::default().restocks)]
     pub restocks: f64,
     /// Records that no honest client sends, as a share of the orders
     #[arg(long, default_value_t = Params::default().poison)]
     pub poison: f64,
+    /// Drivers at most who race for one call, renters or members for one thing
+    #[arg(long, default_value_t = Params::default().rivals)]
+    pub rivals: u32,
 }
 
 impl Generate {
@@ -136,6 +139,7 @@ impl Generate {
             unknown_products: self.unknown_products,
             restocks: self.restocks,
             poison: self.poison,
+            rivals: self.rivals,
         }
     }
 }

@@ -13,7 +13,9 @@ use crate::business::Business;
 use crate::error::Error;
 use crate::traffic::{Envelope, Expect, Metadata, TrafficWriter};
 
-/// What traffic to make. Shares are fractions of the orders, 0 to 1.
+/// What traffic to make, in a shop's words. Others have their own for the same: an order is a call, a rental, a rent; a
+/// product an item, a book, a place to ride to; a customer a passenger and a driver, a renter, a member. Shares are
+/// fractions of the orders, 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
     /// Everything random comes from it.
@@ -26,7 +28,7 @@ pub struct Params {
     pub customers: u32,
     /// Exponent of the Zipf distribution of products and customers; 0 is uniform, 1 is usual for shops.
     pub skew: f64,
-    /// Pieces of each product at the beginning.
+    /// Pieces of each product at the beginning (fashion-store).
     pub stock: i32,
     /// Orders a second at the traffic's own pace.
     pub rate: f64,
@@ -40,10 +42,12 @@ pub struct Params {
     pub cancels_late: f64,
     /// Orders of products that nobody registered.
     pub unknown_products: f64,
-    /// Restocks, as a share of the orders.
+    /// Restocks, as a share of the orders (fashion-store).
     pub restocks: f64,
     /// Records that no honest client sends, as a share of the orders.
     pub poison: f64,
+    /// Drivers at most who race for one call, renters or members for one thing (not fashion-store, where pieces are many).
+    pub rivals: u32,
 }
 
 impl Default for Params {
@@ -63,6 +67,7 @@ impl Default for Params {
             unknown_products: 0.005,
             restocks: 0.02,
             poison: 0.01,
+            rivals: 5,
         }
     }
 }
@@ -91,8 +96,8 @@ impl Params {
             let message = "--cancels-early and --cancels-late together are more than 1";
             return Err(Error::Usage(message.to_owned()));
         }
-        if self.products == 0 || self.customers == 0 {
-            return Err(Error::Usage("--products and --customers are at least 1".to_owned()));
+        if self.products == 0 || self.customers == 0 || self.rivals == 0 {
+            return Err(Error::Usage("--products, --customers and --rivals are at least 1".to_owned()));
         }
         if !(self.rate > 0.0 && self.rate.is_finite()) {
             return Err(Error::Usage(format!("--own-rate is more than 0, not {}", self.rate)));
@@ -124,6 +129,7 @@ impl Params {
             ("unknown_products", self.unknown_products.to_string()),
             ("restocks", self.restocks.to_string()),
             ("poison", self.poison.to_string()),
+            ("rivals", self.rivals.to_string()),
             ("time", "relative".to_owned()),
         ];
         fields.into_iter().map(|(name, value)| (format!("orderflow.{name}"), value)).collect()

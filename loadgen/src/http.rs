@@ -44,6 +44,11 @@ impl Target {
         })
     }
 
+    /// What it has under a path segment: an app's resources.
+    pub fn below(&self, segment: &str) -> Self {
+        Target { base: format!("{}/{segment}", self.base), ..self.clone() }
+    }
+
     /// As a URL again.
     pub fn url(&self) -> String {
         format!("http://{}{}", self.authority, self.base)

@@ -10,6 +10,7 @@ pub mod cpu;
 pub mod error;
 pub mod export;
 pub mod fashion_store;
+pub mod gdmarket;
 pub mod generate;
 pub mod http;
 pub mod kafka;
@@ -23,6 +24,7 @@ pub mod replay;
 pub mod report;
 pub mod rest;
 pub mod schedule;
+pub mod taxi;
 pub mod traffic;
 
 pub use error::Error;

@@ -2,6 +2,31 @@
 
 use std::io::Write;
 
+use crate::business::{Call, NoCall};
+use crate::traffic::Envelope;
+
+/// Empties a call and gives the value that it is to say.
+///
+/// # Errors
+/// When there is none.
+pub fn begin<'a>(envelope: &'a Envelope, call: &mut Call) -> Result<&'a [u8], NoCall> {
+    call.clear();
+    envelope.value.as_deref().ok_or(NoCall("a null value has no REST call"))
+}
+
+/// Whether a value is JSON and no Avro: poison, on a topic.
+pub fn is_json(value: &[u8]) -> bool {
+    value.first() == Some(&b'{')
+}
+
+/// What is no Avro on the topic is broken JSON here: both must be turned away.
+pub fn not_json(call: &mut Call, name: &'static str, path: &str, value: &[u8]) {
+    call.method = "POST";
+    call.name = name;
+    call.path.push_str(path);
+    call.body.extend_from_slice(value.get(1..).unwrap_or_default());
+}
+
 /// Percent-encodes everything but RFC 3986's unreserved characters.
 pub fn push_segment(text: &str, out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";

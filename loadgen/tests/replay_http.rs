@@ -71,7 +71,7 @@ async fn serve(
     let mut stream = BufReader::new(stream);
     loop {
         let seen = read_request(&mut stream).await?;
-        if seen.line.starts_with("GET /orders/events") {
+        if seen.line.starts_with("GET /fashion-store/orders/events") {
             let mut events = events.subscribe();
             let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n: hello\n\n";
             stream.get_mut().write_all(head).await.ok()?;
@@ -129,7 +129,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
 }
 
 fn order_id(seen: &Seen) -> Option<String> {
-    if !seen.line.starts_with("POST /orders ") {
+    if !seen.line.starts_with("POST /fashion-store/orders ") {
         return None;
     }
     let body: serde_json::Value = serde_json::from_str(&seen.body).ok()?;
@@ -182,7 +182,7 @@ async fn commands_are_sent_at_their_rate_in_order_per_order_and_outcomes_are_tim
     let seen = server.seen();
     assert_eq!(seen.len() as u64, report.answered);
     // The first three are the products, sent before the clock starts.
-    assert!(seen[..3].iter().all(|s| s.line.starts_with("POST /products ")));
+    assert!(seen[..3].iter().all(|s| s.line.starts_with("POST /fashion-store/products ")));
     let timed = &seen[3..];
     let least = Duration::from_secs_f64((timed.len() - 1) as f64 / 500.0);
     let took = timed.last().unwrap().at - timed[0].at;
@@ -191,7 +191,7 @@ async fn commands_are_sent_at_their_rate_in_order_per_order_and_outcomes_are_tim
     // A cancellation never overtakes its order.
     let mut cancelled = 0;
     for (index, request) in timed.iter().enumerate() {
-        if let Some(rest) = request.line.strip_prefix("DELETE /orders/") {
+        if let Some(rest) = request.line.strip_prefix("DELETE /fashion-store/orders/") {
             let id = rest.split(' ').next().unwrap();
             let placed = timed[..index].iter().any(|s| order_id(s).as_deref() == Some(id));
             assert!(placed, "{id} was cancelled before it was placed");

@@ -3,10 +3,13 @@
 
 pub mod facts;
 mod findings;
+pub mod holds;
 pub mod payment;
 pub mod rules;
 mod run;
-mod web;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod web;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +23,6 @@ use crate::log::LogRecord;
 
 pub use findings::{Check, Checked, Difference, Findings};
 pub use run::{Options, run};
-pub use web::read_collection;
 
 /// What a business's auditor does. It is fed the whole log and then asked.
 pub trait Auditor {

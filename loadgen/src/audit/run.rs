@@ -3,8 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{AuditReport, Evidence, Findings, read_collection};
-use crate::business::Business;
+use super::web::read_collection;
+use super::{AuditReport, Evidence, Findings};
+use crate::business::{self, Business};
 use crate::error::Error;
 use crate::http::Target;
 use crate::ledger;
@@ -61,13 +62,18 @@ pub fn run(
     let mut evidence = Evidence::default();
     let found = || ledger::find_provider(options.node.as_ref()?, options.timeout);
     match options.provider.clone().or_else(found) {
-        Some(provider) => evidence.ledger = Some(ledger::read(&provider, options.timeout)?),
+        Some(provider) => {
+            let mut entries = ledger::read(&provider, options.timeout)?;
+            entries.retain(|entry| !business::is_anothers(business, &entry.key));
+            evidence.ledger = Some(entries);
+        }
         None => findings.not_checked("money against the provider's ledger (give --payment-url)"),
     }
     match &options.node {
         Some(node) => {
+            let node = node.below(business.name());
             for path in auditor.collections() {
-                let (items, all) = read_collection(node, path, options.timeout)?;
+                let (items, all) = read_collection(&node, path, options.timeout)?;
                 if all {
                     evidence.collections.insert((*path).to_owned(), items);
                 } else {

@@ -11,7 +11,6 @@ mod web;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use schemas::fashion::{
@@ -20,10 +19,8 @@ use schemas::fashion::{
 };
 use schemas::{Codec, TopicSpec};
 
-use serde::Deserialize;
-
 use crate::audit::Auditor;
-use crate::business::{Business, Call, Names, NoCall};
+use crate::business::{Business, Call, Names, NoCall, renew};
 use crate::error::Error;
 use crate::generate::Params;
 use crate::log::LogRecord;
@@ -99,17 +96,13 @@ impl Business for FashionStore {
         }
     }
 
-    fn ended_json(&self, event: &[u8]) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Status<'a> {
-            #[serde(borrow)]
-            id: Cow<'a, str>,
-            #[serde(borrow)]
-            status: Cow<'a, str>,
-        }
-        let Status { id, status } = serde_json::from_slice(event).ok()?;
-        let ended = [OrderState::DeliveryStarted, OrderState::Cancelled].iter().any(|state| state.symbol() == status);
-        ended.then(|| id.into_owned())
+    fn final_words(&self) -> &'static [&'static str] {
+        const WORDS: &[&str] = &[OrderState::DeliveryStarted.symbol(), OrderState::Cancelled.symbol()];
+        WORDS
+    }
+
+    fn may_answer(&self, kind: &str, status: u16) -> bool {
+        kind.ends_with("cancel") && status == 409
     }
 
     fn events_path(&self) -> &'static str {
@@ -142,46 +135,30 @@ impl Business for FashionStore {
     }
 }
 
-/// Moves times to `at_ms` and puts `suffix` behind every id. Poison stays the poison it is: what cannot be read is
-/// left alone.
+/// Moves times to `at_ms` and puts `suffix` behind every id.
 fn rewrite(envelope: &mut Envelope, suffix: &str, at_ms: i64) {
-    let Some(value) = envelope.value.as_deref() else {
-        return;
-    };
-    let renewed = if envelope.topic == topics::ORDERS.base() {
-        COMMANDS.orders.decode(value).ok().map(|mut command| {
-            match &mut command.command {
-                OrderCommandKind::PlaceOrder(place) => {
-                    place.placed_at = at_ms;
-                    for id in [&mut place.command_id, &mut place.order_id, &mut place.product_id] {
-                        id.push_str(suffix);
-                    }
-                }
-                OrderCommandKind::CancelOrder(cancel) => {
-                    cancel.requested_at = at_ms;
-                    cancel.command_id.push_str(suffix);
-                    cancel.order_id.push_str(suffix);
+    if envelope.topic == topics::ORDERS.base() {
+        renew(envelope, &COMMANDS.orders, suffix, |command| match &mut command.command {
+            OrderCommandKind::PlaceOrder(place) => {
+                place.placed_at = at_ms;
+                for id in [&mut place.command_id, &mut place.order_id, &mut place.product_id] {
+                    id.push_str(suffix);
                 }
             }
-            COMMANDS.orders.to_vec(&command)
-        })
+            OrderCommandKind::CancelOrder(cancel) => {
+                cancel.requested_at = at_ms;
+                cancel.command_id.push_str(suffix);
+                cancel.order_id.push_str(suffix);
+            }
+        });
     } else if envelope.topic == topics::PRODUCTS.base() {
-        COMMANDS.products.decode(value).ok().map(|mut command| {
+        renew(envelope, &COMMANDS.products, suffix, |command| {
             let (command_id, product_id) = match &mut command.command {
                 ProductCommandKind::RegisterProduct(c) => (&mut c.command_id, &mut c.product_id),
                 ProductCommandKind::RestockProduct(c) => (&mut c.command_id, &mut c.product_id),
             };
             command_id.push_str(suffix);
             product_id.push_str(suffix);
-            COMMANDS.products.to_vec(&command)
-        })
-    } else {
-        None
-    };
-    if let Some(value) = renewed {
-        envelope.value = Some(value);
-        if let Some(key) = &mut envelope.key {
-            key.extend_from_slice(suffix.as_bytes());
-        }
+        });
     }
 }

@@ -4,14 +4,11 @@ use schemas::fashion::{CancelRequester, OrderCommandKind, ProductCommandKind, to
 
 use super::COMMANDS;
 use crate::business::{Call, NoCall};
-use crate::rest::{Body, push_segment};
+use crate::rest::{Body, begin, is_json, not_json, push_segment};
 use crate::traffic::Envelope;
 
 pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
-    let Some(value) = envelope.value.as_deref() else {
-        return Err(NoCall("a null value has no REST call"));
-    };
-    call.clear();
+    let value = begin(envelope, call)?;
     if envelope.topic == topics::PRODUCTS.base() {
         return product_call(value, call);
     }
@@ -53,13 +50,7 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
             push_segment(&cancel.order_id, &mut call.path);
             call.idempotency_key.push_str(&cancel.command_id);
         }
-        Err(_) if value.first() == Some(&b'{') => {
-            // What is no Avro on the topic is broken JSON here: both must be turned away.
-            call.method = "POST";
-            call.name = "POST /orders (not JSON)";
-            call.path.push_str("/orders");
-            call.body.extend_from_slice(value.get(1..).unwrap_or_default());
-        }
+        Err(_) if is_json(value) => not_json(call, "POST /orders (not JSON)", "/orders", value),
         Err(_) => return Err(NoCall("bytes that are no Avro have no REST call")),
     }
     Ok(())

@@ -1,54 +1,23 @@
 //! The auditor against logs written by hand: an honest one passes, and every planted fault is found by the check that
 //! promises to find it.
 
-use std::collections::BTreeMap;
-
 use schemas::fashion::{
     CancelOrder, CancelRequester, CancellationReason, DeliveryCancelled, DeliveryEvent, DeliveryRequest,
     DeliveryRequestKind, DeliveryStarted, OrderCancelled, OrderCommand, OrderStage, OrderState, OrderStatus,
     PlaceOrder, ProductCommand, RegisterProduct, RestockProduct, StockOutcome, StockRejection, StockRequest,
     StockRequestKind, StockResult, topics,
 };
-use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
-use schemas::{AvroRecord, Codec, Keyed};
+use schemas::payment::{PaymentOutcome, PaymentRequestKind};
 use serde_json::{Value, json};
 
-use super::{FashionAuditor, web};
-use crate::audit::{Auditor, Evidence, Findings};
-use crate::ledger::Entry;
-use crate::log::LogRecord;
+use super::{FashionStore, web};
+use crate::audit::testing::{World, assert_found, now_ms, world};
 
 const PRICE: i64 = 1_000;
 
-/// Everything there is to audit, written line by line.
-#[derive(Clone, Default)]
-struct World {
-    log: Vec<LogRecord>,
-    ledger: Vec<Entry>,
-    products: Vec<Value>,
-    orders: Vec<Value>,
-    versions: BTreeMap<String, i32>,
-}
+world!(Shop);
 
-impl World {
-    fn put<T: AvroRecord + Keyed>(&mut self, topic: &str, value: &T) {
-        let key = value.key().as_bytes().to_vec();
-        self.raw(topic, Some(key), Some(Codec::fixed().to_vec(value)));
-    }
-
-    fn raw(&mut self, topic: &str, key: Option<Vec<u8>>, value: Option<Vec<u8>>) {
-        let offset = self.log.iter().filter(|record| record.topic == topic).count() as i64;
-        self.log.push(LogRecord {
-            topic: topic.to_owned(),
-            partition: 0,
-            offset,
-            timestamp: 0,
-            key,
-            value,
-            headers: Vec::new(),
-        });
-    }
-
+impl Shop {
     fn register(&mut self, product: &str, stock: i32) {
         let command = RegisterProduct {
             command_id: format!("register-{product}"),
@@ -92,8 +61,7 @@ impl World {
     }
 
     fn status(&mut self, order: &str, status: OrderState) {
-        let version = self.versions.entry(order.to_owned()).or_default();
-        *version += 1;
+        let version = self.version(order);
         let event = OrderStatus {
             order_id: order.to_owned(),
             customer_id: String::new(),
@@ -104,7 +72,7 @@ impl World {
             status,
             reason: None,
             stage: OrderStage::Order,
-            version: *version,
+            version,
             at: 0,
         };
         self.put(topics::ORDER_STATUS.base(), &event);
@@ -164,51 +132,18 @@ impl World {
         self.stock_result(StockOutcome::Rejected, Some(reason), order, product, qty);
     }
 
-    fn payment(&mut self, kind: PaymentRequestKind, outcome: PaymentOutcome, order: &str) {
-        let key = format!("{order}:{}", kind.symbol());
-        let request = PaymentRequest {
-            kind,
-            correlation_id: order.to_owned(),
-            idempotency_key: key.clone(),
-            amount: PRICE,
-            attempt: 1,
-            requested_at: 0,
-            payer_id: String::new(),
-            charge_key: None,
-            provider_reference: None,
-        };
-        self.put(topics::PAYMENT_REQUESTS.base(), &request);
-        let result = PaymentResult {
-            outcome,
-            correlation_id: order.to_owned(),
-            request_kind: kind,
-            idempotency_key: key,
-            amount: PRICE,
-            attempt: 1,
-            reason: None,
-            provider_reference: None,
-            at: 0,
-        };
-        self.put(topics::PAYMENT_RESULTS.base(), &result);
-    }
-
-    fn book(&mut self, order: &str, kind: &str, amount: i64, status: &str) {
-        self.ledger.push(Entry {
-            key: format!("{order}:charge"),
-            order_id: order.to_owned(),
-            kind: kind.to_owned(),
-            amount,
-            status: status.to_owned(),
-        });
+    fn pay(&mut self, kind: PaymentRequestKind, outcome: PaymentOutcome, order: &str) {
+        let topics = (topics::PAYMENT_REQUESTS.base(), topics::PAYMENT_RESULTS.base());
+        self.payment(topics, kind, outcome, order, PRICE);
     }
 
     fn charge(&mut self, order: &str) {
-        self.payment(PaymentRequestKind::Charge, PaymentOutcome::Approved, order);
+        self.pay(PaymentRequestKind::Charge, PaymentOutcome::Approved, order);
         self.book(order, "CHARGE", PRICE, "APPROVED");
     }
 
     fn refund(&mut self, order: &str) {
-        self.payment(PaymentRequestKind::Refund, PaymentOutcome::Refunded, order);
+        self.pay(PaymentRequestKind::Refund, PaymentOutcome::Refunded, order);
         self.book(order, "REFUND", PRICE, "REFUNDED");
     }
 
@@ -272,57 +207,20 @@ impl World {
 
     fn shown(&mut self, order: &str, qty: i32, status: OrderState) {
         let item = json!({"id": order, "orderId": order, "qty": qty, "price": PRICE, "status": status.symbol()});
-        self.orders.push(item);
-    }
-
-    fn dead_letter(&mut self, topic: &str, offset: i64) {
-        self.raw("fashion-store-dead-letters", None, None);
-        let headers = [("topic", topic.to_owned()), ("partition", "0".to_owned()), ("offset", offset.to_string())];
-        if let Some(record) = self.log.last_mut() {
-            record.headers =
-                headers.map(|(name, value)| (format!("orderflow.error.{name}"), value.into_bytes())).to_vec();
+        for path in [web::ORDERS, web::DASHBOARDS] {
+            self.shelf(path).push(item.clone());
         }
     }
 
-    /// The differences, as `check: subject: found`.
-    fn audit(&self) -> Vec<String> {
-        // Topics are read one after the other, events before commands: the order between topics must not matter.
-        let mut log = self.log.clone();
-        log.sort_by(|a, b| (&a.topic, a.offset).cmp(&(&b.topic, b.offset)));
-        let mut auditor = FashionAuditor::new(&|_| Some(1));
-        for record in log {
-            auditor.observe(record);
-        }
-        let collections = BTreeMap::from([
-            (web::PRODUCTS.to_owned(), self.products.clone()),
-            (web::ORDERS.to_owned(), self.orders.clone()),
-            (web::DASHBOARDS.to_owned(), self.orders.clone()),
-        ]);
-        let mut findings = Findings::default();
-        auditor.check(&Evidence { ledger: Some(self.ledger.clone()), collections }, &mut findings);
-        let words = |d: &crate::audit::Difference| format!("{}: {}: {}", d.check, d.subject, d.found);
-        findings.differences().iter().map(words).collect()
+    fn shelf(&mut self, path: &str) -> &mut Vec<Value> {
+        self.collections.entry(path.to_owned()).or_default()
     }
-
-    fn position(&self, topic: &str, nth: usize) -> usize {
-        let all = self.log.iter().enumerate().filter(|(_, record)| record.topic == topic);
-        all.map(|(index, _)| index).nth(nth).expect("the honest log has it")
-    }
-
-    fn remove(&mut self, topic: &str, nth: usize) {
-        self.log.remove(self.position(topic, nth));
-    }
-}
-
-fn now_ms() -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    now.as_millis() as i64
 }
 
 /// One order of each fate: delivered, called back, out of stock, declined, unknown product, cancelled before payment;
 /// a duplicate, a cancellation of nobody's order, a poisoned record.
-fn honest() -> World {
-    let mut w = World::default();
+fn honest() -> Shop {
+    let mut w = Shop::default();
     w.register("p", 4);
     w.restock("p", 1);
     w.place("delivered", "p", 2);
@@ -348,7 +246,7 @@ fn honest() -> World {
 
     w.place("declined", "p", 1);
     w.reserve("declined", "p", 1);
-    w.payment(PaymentRequestKind::Charge, PaymentOutcome::Declined, "declined");
+    w.pay(PaymentRequestKind::Charge, PaymentOutcome::Declined, "declined");
     w.book("declined", "CHARGE", 0, "DECLINED");
     w.release("declined", "p", 1);
     w.cancelled("declined", "p", 1, CancellationReason::PaymentDeclined);
@@ -366,9 +264,9 @@ fn honest() -> World {
     w.ask_cancel("nobodys", CancelRequester::Customer);
     w.raw(topics::ORDERS.base(), Some(b"poison".to_vec()), Some(b"{}".to_vec()));
     let at = w.log.last().unwrap().offset;
-    w.dead_letter(topics::ORDERS.base(), at);
+    w.dead_letter(&FashionStore, topics::ORDERS.base(), at);
 
-    w.products.push(json!({"id": "p", "stock": 3, "onHand": 5, "reserved": 2}));
+    w.shelf(web::PRODUCTS).push(json!({"id": "p", "stock": 3, "onHand": 5, "reserved": 2}));
     w.shown("delivered", 2, OrderState::DeliveryStarted);
     w.shown("recalled", 3, OrderState::Cancelled);
     for order in ["sold-out", "declined", "nowhere", "early"] {
@@ -379,20 +277,15 @@ fn honest() -> World {
 
 #[test]
 fn an_honest_log_has_no_difference() {
-    assert_eq!(honest().audit(), Vec::<String>::new());
+    assert_eq!(honest().audit(&FashionStore), Vec::<String>::new());
 }
 
 /// Plants a fault and expects the named check to find it at the named subject.
 #[track_caller]
-fn finds(check: &str, subject: &str, plant: impl FnOnce(&mut World)) {
+fn finds(check: &str, subject: &str, plant: impl FnOnce(&mut Shop)) {
     let mut world = honest();
     plant(&mut world);
-    let differences = world.audit();
-    let wanted = format!("{check}: {subject}: ");
-    assert!(
-        differences.iter().any(|difference| difference.starts_with(&wanted)),
-        "'{wanted}…' is not among {differences:#?}"
-    );
+    assert_found(&world.audit(&FashionStore), check, subject);
 }
 
 #[test]
@@ -453,22 +346,22 @@ fn stock_that_does_not_add_up_is_found() {
         w.remove(topics::STOCK_RESULTS.base(), nth);
     });
     finds("stock conserved", "order delivered", |w| w.reserve("delivered", "p", 2));
-    finds("GET /products", "product p", |w| w.products[0]["stock"] = json!(4));
-    finds("GET /products", "product p", |w| w.products[0]["reserved"] = json!(1));
-    finds("GET /products", "product p", |w| w.products.clear());
-    finds("GET /products", "product z", |w| w.products.push(json!({"id": "z", "stock": 1})));
+    finds("GET /products", "product p", |w| w.shelf(web::PRODUCTS)[0]["stock"] = json!(4));
+    finds("GET /products", "product p", |w| w.shelf(web::PRODUCTS)[0]["reserved"] = json!(1));
+    finds("GET /products", "product p", |w| w.shelf(web::PRODUCTS).clear());
+    finds("GET /products", "product z", |w| w.shelf(web::PRODUCTS).push(json!({"id": "z", "stock": 1})));
 }
 
 /// Supplies and demands lie on different topics: any order between them that explains the decisions is accepted.
 #[test]
 fn a_restock_may_come_before_or_after_a_decision() {
     for sold_out_first in [true, false] {
-        let mut w = World::default();
+        let mut w = Shop::default();
         w.register("p", 1);
         w.place("a", "p", 2);
         w.place("b", "p", 2);
         w.restock("p", 3);
-        let reject = |w: &mut World| {
+        let reject = |w: &mut Shop| {
             w.reject("a", "p", 2, StockRejection::OutOfStock);
             w.cancelled("a", "p", 2, CancellationReason::OutOfStock);
         };
@@ -482,10 +375,10 @@ fn a_restock_may_come_before_or_after_a_decision() {
             // Two of four are taken, two are free: no order of events turns this one away.
             reject(&mut w);
         }
-        w.products.push(json!({"id": "p", "stock": 2}));
+        w.shelf(web::PRODUCTS).push(json!({"id": "p", "stock": 2}));
         w.shown("a", 2, OrderState::Cancelled);
         w.shown("b", 2, OrderState::DeliveryStarted);
-        let differences = w.audit();
+        let differences = w.audit(&FashionStore);
         assert_eq!(differences.len(), usize::from(!sold_out_first), "{differences:#?}");
     }
 }
@@ -510,7 +403,7 @@ fn money_that_does_not_add_up_is_found() {
 #[test]
 fn steps_out_of_order_are_found() {
     finds("order of steps", "order sold-out", |w| {
-        w.payment(PaymentRequestKind::Charge, PaymentOutcome::Approved, "sold-out");
+        w.pay(PaymentRequestKind::Charge, PaymentOutcome::Approved, "sold-out");
     });
     finds("order of steps", "order delivered", |w| {
         let approved = w.position(topics::PAYMENT_RESULTS.base(), 0);
@@ -521,7 +414,7 @@ fn steps_out_of_order_are_found() {
         w.log.remove(asked);
     });
     finds("order of steps", "order sold-out", |w| {
-        w.payment(PaymentRequestKind::Refund, PaymentOutcome::Refunded, "sold-out");
+        w.pay(PaymentRequestKind::Refund, PaymentOutcome::Refunded, "sold-out");
     });
     finds("status history", "order delivered", |w| w.status("delivered", OrderState::Paid));
     finds("status history", "order delivered", |w| {
@@ -535,26 +428,30 @@ fn a_record_wrongly_judged_is_found() {
     finds("dead letters", "fashion.orders/0@11", |w| {
         w.raw(topics::ORDERS.base(), None, Some(b"{}".to_vec()));
     });
-    finds("dead letters", "fashion.orders/0@10", |w| w.dead_letter(topics::ORDERS.base(), 10));
-    finds("dead letters", "fashion.orders/0@0", |w| w.dead_letter(topics::ORDERS.base(), 0));
+    finds("dead letters", "fashion.orders/0@10", |w| w.dead_letter(&FashionStore, topics::ORDERS.base(), 10));
+    finds("dead letters", "fashion.orders/0@0", |w| w.dead_letter(&FashionStore, topics::ORDERS.base(), 0));
     finds("dead letters", "dead letters", |w| w.raw("fashion-store-dead-letters", None, None));
 }
 
 #[test]
 fn what_is_shown_wrongly_is_found() {
-    for check in ["GET /orders", "GET /dashboards"] {
-        finds(check, "order delivered", |w| w.orders[0]["status"] = json!("PAID"));
-        finds(check, "order delivered", |w| w.orders[0]["qty"] = json!(7));
-        finds(check, "order delivered", |w| drop(w.orders.remove(0)));
-        finds(check, "order ghost", |w| w.shown("ghost", 1, OrderState::Ordered));
+    for path in [web::ORDERS, web::DASHBOARDS] {
+        let check = format!("GET {path}");
+        finds(&check, "order delivered", |w| w.shelf(path)[0]["status"] = json!("PAID"));
+        finds(&check, "order delivered", |w| w.shelf(path)[0]["qty"] = json!(7));
+        finds(&check, "order delivered", |w| drop(w.shelf(path).remove(0)));
+        finds(&check, "order ghost", |w| w.shown("ghost", 1, OrderState::Ordered));
     }
-    finds("GET /orders", "/orders", |w| w.orders.push(w.orders[0].clone()));
+    finds("GET /orders", "/orders", |w| {
+        let again = w.shelf(web::ORDERS)[0].clone();
+        w.shelf(web::ORDERS).push(again);
+    });
 }
 
 /// A cancellation that came before its order was refused, and its repeat behind the order is no new cancellation.
 #[test]
 fn a_repeat_of_a_refused_cancellation_has_no_effect() {
-    let mut w = World::default();
+    let mut w = Shop::default();
     w.register("p", 1);
     w.ask_cancel("a", CancelRequester::Customer);
     w.place("a", "p", 1);
@@ -562,7 +459,7 @@ fn a_repeat_of_a_refused_cancellation_has_no_effect() {
     w.reserve("a", "p", 1);
     w.charge("a");
     w.start("a", "p", 1);
-    w.products.push(json!({"id": "p", "stock": 0}));
+    w.shelf(web::PRODUCTS).push(json!({"id": "p", "stock": 0}));
     w.shown("a", 1, OrderState::DeliveryStarted);
-    assert_eq!(w.audit(), Vec::<String>::new());
+    assert_eq!(w.audit(&FashionStore), Vec::<String>::new());
 }

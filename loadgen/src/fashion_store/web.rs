@@ -1,12 +1,13 @@
 //! What is answered over HTTP, against what the log says.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::facts::Facts;
+use super::facts::{Facts, Order};
 use super::stock::expected_free;
 use crate::audit::Findings;
+use crate::audit::web::{Listed, Want, by_id, compare, number};
 
 pub(super) const PRODUCTS: &str = "/products";
 pub(super) const ORDERS: &str = "/orders";
@@ -18,17 +19,8 @@ pub(super) fn check(facts: &Facts, collections: &BTreeMap<String, Vec<Value>>, f
     }
     for (path, id) in [(ORDERS, "id"), (DASHBOARDS, "orderId")] {
         if let Some(items) = collections.get(path) {
-            orders(facts, path, id, items, findings);
+            compare((path, id, "order"), items, &order_list(facts), findings);
         }
-    }
-}
-
-/// A whole number, as a JSON number or as a string.
-fn number(item: &Value, name: &str) -> Option<i64> {
-    match item.get(name)? {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) => text.parse().ok(),
-        _ => None,
     }
 }
 
@@ -63,39 +55,13 @@ fn products(facts: &Facts, items: &[Value], findings: &mut Findings) {
     }
 }
 
-fn orders(facts: &Facts, path: &str, id_field: &str, items: &[Value], findings: &mut Findings) {
-    let says = "every order once, in the state that the events say";
-    let mut check = findings.check(&format!("GET {path}"), says);
-    let by_id = by_id(items, id_field);
-    if by_id.len() != items.len() {
-        let found = format!("{} entries, {} ids", items.len(), by_id.len());
-        check.differs(path, "every order once", found, "");
-    }
-    for (id, order) in facts.orders.iter().filter(|(_, order)| order.placed.is_some()) {
-        check.examined();
-        let subject = format!("order {id}");
-        let Some(item) = by_id.get(id.as_str()) else {
-            check.differs(subject, "listed", "missing", "");
-            continue;
-        };
-        let found = item.get("status").and_then(Value::as_str).unwrap_or_default();
-        if let Some(expected) = order.rests_in()
-            && found != expected.symbol()
-        {
-            check.differs(&subject, expected.symbol(), found, "");
-        }
-        if let Some((placed, _)) = &order.placed {
-            let same = number(item, "qty") == Some(placed.qty.into()) && number(item, "price") == Some(placed.price);
-            if !same {
-                check.differs(&subject, format!("qty {}, price {}", placed.qty, placed.price), item.to_string(), "");
-            }
-        }
-    }
-    for id in by_id.keys().filter(|id| facts.orders.get(**id).is_none_or(|order| order.placed.is_none())) {
-        check.differs(format!("order {id}"), "nobody placed it", "listed", "");
-    }
+fn order_list(facts: &Facts) -> Vec<Listed<'_>> {
+    facts.orders.iter().filter_map(|(id, order)| entry(id, order)).collect()
 }
 
-fn by_id<'a>(items: &'a [Value], field: &str) -> HashMap<&'a str, &'a Value> {
-    items.iter().filter_map(|item| Some((item.get(field)?.as_str()?, item))).collect()
+fn entry<'a>(id: &'a String, order: &'a Order) -> Option<Listed<'a>> {
+    let (placed, _) = order.placed.as_ref()?;
+    let mut wants = vec![("qty", Want::Number(placed.qty.into())), ("price", Want::Number(placed.price))];
+    wants.extend(order.rests_in().map(|state| ("status", Want::Text(state.symbol()))));
+    Some(Listed { id, wants })
 }

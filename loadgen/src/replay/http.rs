@@ -17,7 +17,7 @@ use crate::http::{ACCEPT_EVENTS, Ask, Connection, Lines, Target};
 use crate::limits::{CONNECTIONS_MAX, LANE_QUEUE_MAX, RETRY_WAIT_MAX, RETRY_WAIT_MIN};
 use crate::report::ReplayReport;
 use crate::schedule::Pace;
-use crate::traffic::Expect;
+use crate::traffic::{Envelope, Expect};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -55,13 +55,15 @@ struct Shared {
 /// When the file cannot be read or the target is not there at the beginning. What fails later is in the report.
 pub async fn replay(
     mut options: Options,
-    http: HttpOptions,
+    mut http: HttpOptions,
     business: &'static dyn Business,
     total: u64,
 ) -> Result<ReplayReport, Error> {
     if !(1..=CONNECTIONS_MAX).contains(&http.connections) {
         return Err(Error::Usage(format!("--connections is between 1 and {CONNECTIONS_MAX}")));
     }
+    // Every app answers under its own name, whichever is the default one.
+    http.target = http.target.below(business.name());
     // REST calls carry no event times: moving them would be work for nothing.
     options.keep_timestamps = true;
     let stats = Arc::new(Stats::new(options.target_pid));
@@ -173,7 +175,7 @@ async fn one(shared: &Shared, connection: &mut Connection, call: &Call, job: Job
                 let key = envelope.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                 let bound = Bound { name: call.name, kind: &envelope.kind, key: &key };
                 let status = Status::new(answer.status);
-                let fits = fits(envelope.expect, &envelope.kind, answer.status);
+                let fits = fits(shared.business, envelope, answer.status);
                 shared.stats.answered(bound, status.as_str(), fits, job.due, sent);
                 if let (Some((outcomes, id)), 400..) = (saga, answer.status) {
                     outcomes.forget(id);
@@ -202,13 +204,12 @@ fn is_retriable(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
 }
 
-/// Whether an answer is one that the file leads one to expect. Strict about what is certain only: a cancellation may
-/// meet an order that has already ended (409).
-fn fits(expect: Expect, kind: &str, status: u16) -> bool {
-    let accepted = (200..300).contains(&status);
-    match expect {
+/// Whether an answer is one that the file leads one to expect. Strict about what is certain only.
+fn fits(business: &dyn Business, envelope: &Envelope, status: u16) -> bool {
+    let kind = envelope.kind.as_str();
+    match envelope.expect {
         Expect::Unknown => status < 500,
-        Expect::Accept | Expect::Duplicate => accepted || (kind.ends_with("cancel") && status == 409),
+        Expect::Accept | Expect::Duplicate => (200..300).contains(&status) || business.may_answer(kind, status),
         // Answered before it was judged: the refusal comes later.
         Expect::Refuse if status == 202 && !kind.starts_with("poison") => true,
         Expect::Refuse | Expect::DeadLetter => (400..500).contains(&status),

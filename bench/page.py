@@ -1,4 +1,5 @@
 """The page of a comparison: one HTML file, plots as inline SVG, nothing fetched."""
+import math
 from html import escape
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 560, 240, 64, 36
@@ -125,3 +126,37 @@ def render(summary, runs, sides):
             f"{summary['rounds']} rounds in turn, {summary['orders']:,} orders; {verdict}. Medians and ranges; a ratio above 1 is in "
             f"{sides[1]}'s favour.</p><table><tr><th></th><th>step</th><th>figure</th><th>against</th><th></th><th>{escape(sides[1])}</th><th>ratio</th><th>goal</th></tr>"
             f"{''.join(rows)}</table>{''.join(plots)}</html>")
+
+
+PARTS = ("#1e6fb3", "#b3541e", "#2a8c4a", "#8c2a7d", "#b3961e", "#5a5ac8", "#c84a5a", "#4aa6a6", "#7a7a7a", "#222222")
+
+
+def curve(title, x_label, y_label, series):
+    """Lines with their points over a logarithmic axis that is marked where something was measured."""
+    xs = sorted({x for _, _, points in series for x, _ in points})
+    y_max = max(y for _, _, points in series for _, y in points)
+    span = math.log10(xs[-1] / xs[0]) or 1
+
+    def marks(x, y):
+        out = [f'<text x="{x(math.log10(v / xs[0])):.1f}" y="{HEIGHT - 20}" text-anchor="middle">{number(v)}</text>' for v in xs]
+        for _, colour, points in series:
+            at = [(x(math.log10(a / xs[0])), y(b)) for a, b in points]
+            out.append(f'<polyline points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in at)}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+            out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="2.5" fill="{colour}"/>' for a, b in at]
+        return out
+    names = " ".join(f'<span style="color:{colour}">■ {escape(name)}</span>' for name, colour, _ in series)
+    return frame(title, x_label, y_label, span * 1.05, y_max, marks, []).replace("</figure>", f"<div><small>{names}</small></div></figure>")
+
+
+def render_growth(series):
+    """The page of `bench/growth`: a plot per series, and what its bends come from."""
+    body = []
+    for s in series:
+        points, lines = s["points"], [("all", PARTS[0], [(p["x"], p["us"]) for p in s["points"]])]
+        largest = sorted({n for p in points for n in p["parts"]}, key=lambda n: -max(p["parts"].get(n, 0) for p in points))
+        lines += [(n, c, [(p["x"], p["parts"].get(n, 0)) for p in points]) for n, c in zip(largest, PARTS[1:])]
+        why = "".join(f"<li>{escape(text)}</li>" for text in s["bends"]) or "<li>no bend</li>"
+        m = s["machine"]
+        body.append(f"{curve(s['title'], s['x'], 'µs of CPU per order', lines)}<ul>{why}</ul><p><small>{escape(m['cpu'])}, {m['cores']} cores, "
+                    f"{m['memory_gb']} GB, {m['at']}; {s['orders']:,} orders per point</small></p>")
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>How cost grows</title><style>{STYLE}</style><h1>How the cost of an order grows</h1>{"".join(body)}</html>'

@@ -7,6 +7,7 @@ pub mod engine_only;
 pub mod format;
 pub mod http;
 pub mod kafka;
+pub mod local;
 pub mod model;
 pub mod raw_copy;
 mod stages;

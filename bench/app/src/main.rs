@@ -1,7 +1,7 @@
 //! `bench-app`: W1 and W2 of `bench/peer` on Orderflow.
 
 use bench_app::counting::Counting;
-use bench_app::{engine_only, http, kafka, raw_copy};
+use bench_app::{engine_only, http, kafka, local, raw_copy};
 use clap::{Parser, Subcommand};
 
 /// What `orderflow` runs on, counted when the engine-only run asks.
@@ -26,6 +26,8 @@ enum Command {
     EngineOnly(engine_only::Options),
     /// The floor of the order saga on Kafka: its topics copied in transactions by librdkafka alone; as JSON.
     RawCopy(raw_copy::Options),
+    /// The embedded log against SQLite, orders by the same rules; a line of JSON per case.
+    Local(local::Options),
     /// The floor of reads: an axum service that says hello, on this port of the loopback interface.
     Hello {
         /// The port.
@@ -43,6 +45,7 @@ fn main() -> anyhow::Result<()> {
         Command::W2(options) => runtime.block_on(kafka::run(kafka::Workload::W2, &options)),
         Command::EngineOnly(options) => print(&engine_only::run(&options)?),
         Command::RawCopy(options) => print(&raw_copy::run(&options)?),
+        Command::Local(options) => runtime.block_on(local::run(&options))?.iter().try_for_each(print),
         Command::Hello { http_port } => runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
             axum::serve(listener, http::hello()).with_graceful_shutdown(node::signals::stop_requested()).await?;

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bench_app::engine_only;
 use bench_app::format::Ids;
 use bench_app::model::{
     CancelOrder, CancelReason, DeliveryStatus, OrderCommand, OrderStatus, PlaceOrder, RegisterProduct,
 };
 use bench_app::w2::{self, Formats};
+use bench_app::{engine_only, local};
 use streams::serde::Serde;
 use streams::testing::TestDriver;
 
@@ -166,4 +166,20 @@ fn engine_only_options() -> engine_only::Options {
         stages: false,
         seed: 1,
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_log_and_sqlite_leave_the_same_stock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options = local::Options {
+        data_dir: directory.path().into(),
+        seconds: 0.2,
+        clients: vec![4],
+        schema_ids: concat!(env!("CARGO_MANIFEST_DIR"), "/../peer/schemas/schema-ids.json").into(),
+    };
+    let reports = local::run(&options).await.expect("the stock is what the orders leave");
+    let cases: Vec<_> = reports.iter().map(|r| (r.store, r.sync)).collect();
+    let wanted = [("orderflow", "always"), ("sqlite", "always"), ("orderflow", "interval"), ("sqlite", "interval")];
+    assert_eq!(cases, wanted);
+    assert!(reports.iter().all(|r| r.orders > 0 && r.accepted_ms.p50 <= r.done_ms.p50), "{reports:?}");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemas::payment::{PaymentRequest, PaymentResult};
 use schemas::{Registry, Topic, TopicSpec};
 use streams::Topology;
+use topologies::saga::settings::Settings;
 
 use crate::config::{Config, ConfigError};
 
@@ -31,52 +32,50 @@ pub fn app(name: &str, config: &Config, registry: &Arc<dyn Registry>) -> anyhow:
     match name {
         "fashion-store" => {
             use schemas::fashion::topics;
-            use topologies::fashion_store::{Codecs, Config as Settings, topology};
-            let settings = Settings {
-                payment_deadline_ms: config.saga.payment_deadline_ms,
-                saga_retention_ms: config.saga.retention_ms,
-                command_retention_ms: config.saga.command_retention_ms,
-                codecs: Codecs::resolve(&config.topics.prefix, registry)?,
-                ..Settings::default()
-            };
+            use topologies::fashion_store::{Codecs, Config as Business, topology};
+            let codecs = Codecs::resolve(&config.topics.prefix, registry)?;
             Ok(App {
                 name: "fashion-store",
-                topology: Arc::new(topology(&settings)?),
+                topology: Arc::new(topology(&Business { saga: saga("fashion-store", config), codecs })?),
                 payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
                 specs: topics::ALL,
             })
         }
         "gdmarket" => {
             use schemas::gdmarket::topics;
-            use topologies::gdmarket::{Codecs, Config as Settings, topology};
-            let settings = Settings {
-                payment_deadline_ms: config.saga.payment_deadline_ms,
-                saga_retention_ms: config.saga.retention_ms,
-                command_retention_ms: config.saga.command_retention_ms,
-                codecs: Codecs::resolve(&config.topics.prefix, registry)?,
-                ..Settings::default()
-            };
+            use topologies::gdmarket::{Codecs, Config as Business, topology};
+            let codecs = Codecs::resolve(&config.topics.prefix, registry)?;
             Ok(App {
                 name: "gdmarket",
-                topology: Arc::new(topology(&settings)?),
+                topology: Arc::new(topology(&Business { saga: saga("gdmarket", config), codecs })?),
                 payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
                 specs: topics::ALL,
             })
         }
         "taxi" => {
             use schemas::taxi::topics;
-            use topologies::taxi::{Codecs, Config as Settings, topology};
-            let settings = Settings {
+            use topologies::taxi::{Codecs, Config as Business, topology};
+            let business = Business {
                 saga_retention_ms: config.saga.retention_ms,
                 command_retention_ms: config.saga.command_retention_ms,
                 codecs: Codecs::resolve(&config.topics.prefix, registry)?,
-                ..Settings::default()
+                ..Business::default()
             };
-            Ok(App { name: "taxi", topology: Arc::new(topology(&settings)?), payment: None, specs: topics::ALL })
+            Ok(App { name: "taxi", topology: Arc::new(topology(&business)?), payment: None, specs: topics::ALL })
         }
         other => {
             Err(ConfigError::Invalid(format!("there is no business '{other}': there are {}", NAMES.join(", "))).into())
         }
+    }
+}
+
+/// The settings of a saga that takes money, as configured.
+fn saga(name: &str, config: &Config) -> Settings {
+    Settings {
+        payment_deadline_ms: config.saga.payment_deadline_ms,
+        saga_retention_ms: config.saga.retention_ms,
+        command_retention_ms: config.saga.command_retention_ms,
+        ..Settings::of(name)
     }
 }
 

@@ -19,7 +19,8 @@ use schemas::fashion::{
 };
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
 use schemas::state::Verdict;
-use topologies::fashion_store::{Command, Config, Event, Rules, delivery, step, stock};
+use topologies::fashion_store::{Command, Config, Event, delivery, step, stock};
+use topologies::saga::settings::Settings;
 
 /// All happens at one moment: the model is about order, not about duration.
 const NOW: i64 = 1_000;
@@ -117,20 +118,14 @@ struct World {
 
 struct Walk {
     bounds: Bounds,
-    rules: Rules,
+    rules: Settings,
     seen: HashSet<World>,
     ends: BTreeMap<String, u64>,
     transitions: u64,
 }
 
 fn walk(bounds: Bounds) -> Walk {
-    let config = Config::default();
-    let rules = Rules {
-        namespace: config.application_id,
-        payment_deadline_ms: config.payment_deadline_ms,
-        saga_retention_ms: config.saga_retention_ms,
-        retry: config.retry,
-    };
+    let rules = Config::default().saga;
     let product = bounds.stock.and_then(|pieces| match support::register("p", pieces) {
         ProductCommandKind::RegisterProduct(r) => stock::register(None, &r, NOW).product,
         ProductCommandKind::RestockProduct(_) => None,
@@ -242,7 +237,7 @@ impl Walk {
 
     fn saga(&self, w: &mut World, event: &Event) {
         let step = step(w.order.take(), event, NOW, &self.rules).expect("every event of this world is about the order");
-        w.order = step.order;
+        w.order = step.state;
         w.verdicts.extend(step.verdict.map(|(verdict, _)| verdict));
         for command in step.commands {
             match command {

@@ -465,9 +465,11 @@ fn describes_itself_as_the_golden_file_says() {
 
 #[test]
 fn settings_that_contradict_each_other_are_refused() {
-    let mut config = Config { payment_deadline_ms: 2 * DAY_MS, ..Config::default() };
+    let mut config = Config::default();
+    config.saga.payment_deadline_ms = 2 * DAY_MS;
     let e = topology(&config).expect_err("refused").to_string();
     assert!(e.contains("payment_deadline_ms") && e.contains("key_lifetime"), "{e}");
-    config = Config { timer_resolution_ms: 0, ..Config::default() };
+    config = Config::default();
+    config.saga.timer_resolution_ms = 0;
     assert_eq!(topology(&config).expect_err("refused").to_string(), "timer_resolution_ms: is 0, it must be at least 1");
 }

@@ -46,8 +46,8 @@ struct World {
 }
 
 fn saga(w: &mut World, event: &Event) {
-    let step = step(w.rental.take(), event, 1_000, &Config::default().rules()).expect("about the rental");
-    w.rental = step.rental;
+    let step = step(w.rental.take(), event, 1_000, &Config::default().saga).expect("about the rental");
+    w.rental = step.state;
     w.under_way.extend(step.commands.into_iter().filter_map(|c| match c {
         Command::Item(request) => Some(Message::Item(request)),
         Command::Payment(request) => Some(Message::Payment(request)),

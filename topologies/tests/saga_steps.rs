@@ -9,18 +9,13 @@ use schemas::fashion::{
     StockRejection, StockResult,
 };
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
-use topologies::fashion_store::{Command, Config, Event, Rules, step};
+use topologies::fashion_store::{Command, Config, Event, step};
+use topologies::saga::settings::Settings;
 
 const NOW: i64 = 1_000;
 
-fn rules() -> Rules {
-    let config = Config::default();
-    Rules {
-        namespace: config.application_id,
-        payment_deadline_ms: config.payment_deadline_ms,
-        saga_retention_ms: config.saga_retention_ms,
-        retry: config.retry,
-    }
+fn rules() -> Settings {
+    Config::default().saga
 }
 
 /// An event by its short name.
@@ -102,7 +97,7 @@ fn check(events: &str, expected: &str) -> Option<Order> {
         let commands: Vec<String> = step.commands.iter().map(short).collect();
         let verdict = step.verdict.map(|(verdict, _)| format!("{verdict}: ")).unwrap_or_default();
         last = format!("{verdict}{}", commands.join(" "));
-        order = step.order;
+        order = step.state;
     }
     assert_eq!(last, expected, "{events}");
     order
@@ -259,6 +254,6 @@ fn a_charge_is_not_made_again_when_its_key_may_be_forgotten() {
     let late = NOW + rules().retry.key_lifetime_ms;
     let after = step(order, &Event::PaymentRetry, late, &rules()).expect("about the order");
     assert_eq!(after.commands, vec![]);
-    let undone = step(after.order, &Event::Deadline, late, &rules()).expect("about the order");
+    let undone = step(after.state, &Event::Deadline, late, &rules()).expect("about the order");
     assert_eq!(undone.commands.iter().map(short).collect::<Vec<_>>(), ["=CANCELLING", "VOID"]);
 }

@@ -18,7 +18,7 @@ use schemas::taxi::{
 };
 use support::taxi::{Taxis, accept, audit, call};
 use support::{After, Mode, PLAIN, same_in_every_mode};
-use topologies::taxi::{Command, Config, Event, ListEvent, list_step, step, topology};
+use topologies::taxi::{Command, Config, Event, ListCommand, ListEvent, list_step, step, topology};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -206,13 +206,20 @@ enum Message {
     Result(CallResult),
 }
 
+fn answers(commands: Vec<ListCommand>) -> impl Iterator<Item = Message> {
+    commands.into_iter().filter_map(|command| match command {
+        ListCommand::Answer(result) => Some(Message::Result(result)),
+        ListCommand::Tell(_) => None,
+    })
+}
+
 fn takes(world: &World, message: &Message) -> World {
     let mut w = world.clone();
     let rules = Config::default().rules();
     let list = |w: &mut World, event: ListEvent, driver: &str| {
         let step = list_step(w.call.take(), &event, 1_000).expect("about the call");
-        w.call = step.call;
-        w.under_way.extend(step.result.map(Message::Result));
+        w.call = step.state;
+        w.under_way.extend(answers(step.commands));
         if step.verdict.is_some_and(|(v, _)| v == Verdict::Accepted) {
             w.winners.push(driver.to_owned());
         }
@@ -230,7 +237,7 @@ fn takes(world: &World, message: &Message) -> World {
         }
     };
     let step = step(w.passenger.take(), &event, 1_000, &rules).expect("about the call");
-    w.passenger = step.passenger;
+    w.passenger = step.state;
     w.under_way.extend(step.commands.into_iter().filter_map(|c| match c {
         Command::List(request) => Some(Message::Request(request)),
         Command::Status(_) => None,
@@ -267,8 +274,8 @@ fn the_nevers_hold_in_every_interleaving_of_a_call() {
         if world.deadline && world.call.is_some() {
             let mut w = World { deadline: false, ..world.clone() };
             let step = list_step(w.call.take(), &ListEvent::Deadline, 1_000).expect("about the call");
-            w.call = step.call;
-            w.under_way.extend(step.result.map(Message::Result));
+            w.call = step.state;
+            w.under_way.extend(answers(step.commands));
             left.push(w);
             cases += 1;
         }

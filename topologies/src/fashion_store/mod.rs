@@ -23,18 +23,18 @@ pub mod saga;
 pub mod stock;
 
 pub use config::{Codecs, Config};
-pub use saga::{Command, Event, Rules, Step, step};
+pub use saga::{Command, Event, Step, step};
 
 use schemas::fashion::state::{Dashboard, Delivery, Order, Product, Reservation};
 use schemas::fashion::topics;
-use schemas::state::{CommandOutcome, Payment};
+use schemas::state::CommandOutcome;
 use streams::serde::{I64, Utf8};
 use streams::store::{KeyValue, Timers as TimersSpec};
 use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Keyed, Ledger, Timers};
+use crate::saga::{DueFormat, Keyed, Ledger, Payments, Runner, Timers};
 
 /// Commands come from clients in any language, some of which partition differently (librdkafka's default is CRC32): they
 /// are sent on to the partition where their state is.
@@ -48,8 +48,8 @@ const RESERVATION_LIVES: i64 = 2;
 /// # Errors
 /// [`Error::Config`] for settings that make no sense; [`Error::Build`] for a mistake in this function.
 pub fn topology(config: &Config) -> Result<Topology, Error> {
-    config.check()?;
-    let mut b = TopologyBuilder::new(&config.application_id);
+    config.saga.check()?;
+    let mut b = TopologyBuilder::new(&config.saga.application_id);
     orders(&mut b, config);
     stock(&mut b, config);
     delivery(&mut b, config);
@@ -62,7 +62,7 @@ fn orders(b: &mut TopologyBuilder, config: &Config) {
     let orders = b.store("orders", avro::store::<Order>());
     let by_customer = b.store("orders-by-customer", KeyValue::new(Utf8, I64).shown_as(show_customer_order));
     let dashboard = b.store("dashboard", avro::store::<Dashboard>());
-    let payments = b.store("payments", avro::store::<Payment>());
+    let payments = Payments::new(b);
     let commands = b.store("commands", avro::store::<CommandOutcome>());
     let timers = b.store("order-timers", TimersSpec::new(DueFormat));
 
@@ -120,19 +120,17 @@ fn orders(b: &mut TopologyBuilder, config: &Config) {
 
     // The saga itself.
     let saga = orders::OrderSaga {
-        rules: Rules {
-            namespace: config.application_id.clone(),
-            payment_deadline_ms: config.payment_deadline_ms,
-            saga_retention_ms: config.saga_retention_ms,
-            retry: config.retry,
-        },
-        timer_resolution_ms: config.timer_resolution_ms,
-        orders: orders.clone(),
+        settings: config.saga.clone(),
         by_customer: by_customer.clone(),
         payments: payments.clone(),
-        ledger: Ledger::new(commands.clone(), timers.clone(), config.command_retention_ms),
-        timers: Timers::new(timers.clone()),
         to: to.clone(),
+    };
+    let saga = Runner {
+        saga,
+        states: orders.clone(),
+        ledger: Ledger::new(commands.clone(), timers.clone(), config.saga.command_retention_ms),
+        timers: Timers::new(timers.clone()),
+        timer_resolution_ms: config.saga.timer_resolution_ms,
     };
     let (saga_in, status) = b.processor("order-saga", saga);
     for event in [command, stock_result, payment_result, delivery_event] {
@@ -140,7 +138,7 @@ fn orders(b: &mut TopologyBuilder, config: &Config) {
     }
     b.connect_store(saga_in, &orders);
     b.connect_store(saga_in, &by_customer);
-    b.connect_store(saga_in, &payments);
+    b.connect_store(saga_in, payments.store());
     b.connect_store(saga_in, &commands);
     b.connect_store(saga_in, &timers);
     b.connect_store(dashboard_in, &dashboard);
@@ -172,11 +170,11 @@ fn stock(b: &mut TopologyBuilder, config: &Config) {
 
     // Pieces are counted, and the answer goes to the order.
     let processor = stock::Stock {
-        timer_resolution_ms: config.timer_resolution_ms,
-        reservation_retention_ms: config.saga_retention_ms.saturating_mul(RESERVATION_LIVES),
+        timer_resolution_ms: config.saga.timer_resolution_ms,
+        reservation_retention_ms: config.saga.saga_retention_ms.saturating_mul(RESERVATION_LIVES),
         products: products.clone(),
         reservations: reservations.clone(),
-        ledger: Ledger::new(commands.clone(), timers.clone(), config.command_retention_ms),
+        ledger: Ledger::new(commands.clone(), timers.clone(), config.saga.command_retention_ms),
         timers: Timers::new(timers.clone()),
     };
     let (stock_in, result) = b.processor("stock", processor);
@@ -208,8 +206,8 @@ fn delivery(b: &mut TopologyBuilder, config: &Config) {
 
     // Parcels go, and everyone is told.
     let processor = delivery::DeliveryManagement {
-        timer_resolution_ms: config.timer_resolution_ms,
-        retention_ms: config.saga_retention_ms,
+        timer_resolution_ms: config.saga.timer_resolution_ms,
+        retention_ms: config.saga.saga_retention_ms,
         deliveries: deliveries.clone(),
         timers: Timers::new(timers.clone()),
     };

@@ -26,20 +26,8 @@ use schemas::state::{PaymentPhase, Verdict};
 use streams::Timestamp;
 
 use crate::limits::{CLOCK_SKEW_MS_MAX, PRICE_MAX, QTY_MAX};
+use crate::saga::settings::Settings;
 use crate::saga::{check, payment};
-
-/// What the saga needs of the settings.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Namespace of idempotency keys.
-    pub namespace: String,
-    /// See [`super::Config::payment_deadline_ms`].
-    pub payment_deadline_ms: i64,
-    /// See [`super::Config::saga_retention_ms`].
-    pub saga_retention_ms: i64,
-    /// See [`super::Config::retry`].
-    pub retry: payment::Retry,
-}
 
 /// What can happen to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,21 +62,13 @@ pub enum Command {
 }
 
 /// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The order after it; `None` when there is none still.
-    pub order: Option<Order>,
-    /// What is to be done, in order.
-    pub commands: Vec<Command>,
-    /// For a command: what was decided, and why in words.
-    pub verdict: Option<(Verdict, String)>,
-}
+pub type Step = crate::saga::Step<Order, Command>;
 
 /// Takes an event in.
 ///
 /// # Errors
 /// When the event cannot be about this order: it belongs on the dead-letter topic, with this reason.
-pub fn step(order: Option<Order>, event: &Event, now: Timestamp, rules: &Rules) -> Result<Step, String> {
+pub fn step(order: Option<Order>, event: &Event, now: Timestamp, rules: &Settings) -> Result<Step, String> {
     match event {
         Event::Command(OrderCommand { command: OrderCommandKind::PlaceOrder(place) }) => {
             Ok(on_place(order, place, now, rules))
@@ -96,7 +76,7 @@ pub fn step(order: Option<Order>, event: &Event, now: Timestamp, rules: &Rules) 
         Event::Command(OrderCommand { command: OrderCommandKind::CancelOrder(cancel) }) => {
             Ok(on_cancel(order, cancel, now, rules))
         }
-        Event::Deadline | Event::PaymentRetry if order.is_none() => Ok(Step { order, commands: vec![], verdict: None }),
+        Event::Deadline | Event::PaymentRetry if order.is_none() => Ok(Step::nothing(order)),
         _ => {
             let order = order.ok_or("there is no such order: it was never placed, or is forgotten")?;
             let mut saga = Saga { order, commands: Vec::new(), stage: OrderStage::Unknown, now, rules };
@@ -113,24 +93,23 @@ pub fn step(order: Option<Order>, event: &Event, now: Timestamp, rules: &Rules) 
     }
 }
 
-fn on_place(order: Option<Order>, place: &PlaceOrder, now: Timestamp, rules: &Rules) -> Step {
-    let answer = |order, verdict, detail: String| Step { order, commands: vec![], verdict: Some((verdict, detail)) };
+fn on_place(order: Option<Order>, place: &PlaceOrder, now: Timestamp, rules: &Settings) -> Step {
     if let Err(reason) = check_place(place, now) {
-        return answer(order, Verdict::Invalid, reason);
+        return Step::answer(order, Verdict::Invalid, reason);
     }
     if let Some(known) = &order {
         let same = is_same(known, place);
         let verdict = if same { Verdict::Duplicate } else { Verdict::Conflict };
         let what = if same { "the same content" } else { "another content" };
         let detail = format!("order '{}' was placed before, with {what}", place.order_id);
-        return answer(order, verdict, detail);
+        return Step::answer(order, verdict, detail);
     }
     if place.placed_at < now.saturating_sub(rules.saga_retention_ms) {
         let detail = format!(
             "placed at {}, longer ago than orders are remembered: it may have been carried out before",
             place.placed_at
         );
-        return answer(None, Verdict::Expired, detail);
+        return Step::answer(None, Verdict::Expired, detail);
     }
     let mut saga =
         Saga { order: new_order(place, now, rules), commands: Vec::new(), stage: OrderStage::Order, now, rules };
@@ -157,7 +136,7 @@ fn is_same(order: &Order, place: &PlaceOrder) -> bool {
         && order.price == place.price
 }
 
-fn new_order(place: &PlaceOrder, now: Timestamp, rules: &Rules) -> Order {
+fn new_order(place: &PlaceOrder, now: Timestamp, rules: &Settings) -> Order {
     Order {
         order_id: place.order_id.clone(),
         customer_id: place.customer_id.clone(),
@@ -172,7 +151,7 @@ fn new_order(place: &PlaceOrder, now: Timestamp, rules: &Rules) -> Order {
         detail: String::new(),
         version: 0,
         stock: StockPhase::Asked,
-        payment: payment::new(&rules.namespace, &place.order_id, &place.customer_id, place.price, now),
+        payment: payment::new(&rules.application_id, &place.order_id, &place.customer_id, place.price, now),
         delivery: DeliveryPhase::None,
         created_at: now,
         deadline_at: Some(now.saturating_add(rules.payment_deadline_ms)),
@@ -181,25 +160,24 @@ fn new_order(place: &PlaceOrder, now: Timestamp, rules: &Rules) -> Order {
     }
 }
 
-fn on_cancel(order: Option<Order>, cancel: &CancelOrder, now: Timestamp, rules: &Rules) -> Step {
-    let answer = |order, verdict, detail: String| Step { order, commands: vec![], verdict: Some((verdict, detail)) };
+fn on_cancel(order: Option<Order>, cancel: &CancelOrder, now: Timestamp, rules: &Settings) -> Step {
     if let Err(reason) = check::text("reason", &cancel.reason) {
-        return answer(order, Verdict::Invalid, reason);
+        return Step::answer(order, Verdict::Invalid, reason);
     }
     let reason = match cancel.requested_by {
         CancelRequester::Customer => CancellationReason::Customer,
         CancelRequester::Md => CancellationReason::Md,
         CancelRequester::Unknown => {
-            return answer(order, Verdict::Invalid, "requested_by is neither CUSTOMER nor MD".into());
+            return Step::answer(order, Verdict::Invalid, "requested_by is neither CUSTOMER nor MD");
         }
     };
     let Some(order) = order else {
-        return answer(None, Verdict::NotFound, format!("there is no order '{}'", cancel.order_id));
+        return Step::answer(None, Verdict::NotFound, format!("there is no order '{}'", cancel.order_id));
     };
     if order.reason.is_some() {
         let how = if order.is_cancelled() { "is cancelled" } else { "is being cancelled" };
         let detail = format!("order '{}' {how} already", cancel.order_id);
-        return answer(Some(order), Verdict::AlreadyCancelled, detail);
+        return Step::answer(Some(order), Verdict::AlreadyCancelled, detail);
     }
     let mut saga = Saga { order, commands: Vec::new(), stage: OrderStage::Cancellation, now, rules };
     saga.give_up(reason, &cancel.reason);
@@ -212,7 +190,7 @@ struct Saga<'a> {
     commands: Vec<Command>,
     stage: OrderStage,
     now: Timestamp,
-    rules: &'a Rules,
+    rules: &'a Settings,
 }
 
 impl Saga<'_> {
@@ -453,6 +431,6 @@ impl Saga<'_> {
             _ => false,
         };
         order.settled_at = if settled { order.settled_at.or(Some(self.now)) } else { None };
-        Step { order: Some(self.order), commands: self.commands, verdict }
+        Step { state: Some(self.order), commands: self.commands, verdict }
     }
 }

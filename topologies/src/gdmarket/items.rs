@@ -12,7 +12,7 @@ use streams::{Context, In, ProcessError, Processor, PunctuationType, Record, Sch
 
 use crate::limits::PRICE_MAX;
 use crate::saga::hold::{self, Ask};
-use crate::saga::{Due, DueKind, Ledger, Timers, check};
+use crate::saga::{Due, DueKind, Holds, Ledger, Timers, check};
 
 /// What can happen to an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,10 +136,10 @@ fn changed(item: Item, now: Timestamp) -> Item {
 /// Item management's processor. Forwards results, keyed by rental.
 pub(super) struct ItemManagement {
     pub(super) timer_resolution_ms: i64,
-    /// How long a hold, or a deleted item, is remembered after its last change.
+    /// How long a deleted item is remembered.
     pub(super) retention_ms: i64,
     pub(super) items: KeyValueStore<String, Item>,
-    pub(super) holds: KeyValueStore<String, Hold>,
+    pub(super) holds: Holds,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) view: In<String, ItemStatus>,
@@ -194,18 +194,13 @@ impl Processor for ItemManagement {
 impl ItemManagement {
     fn on_request(&self, cx: &mut Cx<'_>, ask: &ItemRequest) -> Result<(), ProcessError> {
         check::id("rental_id", &ask.rental_id).map_err(ProcessError::rejected)?;
-        let key = hold::key(&ask.item_id, &ask.rental_id);
-        let (known, old, now) = (self.items.get(cx, &ask.item_id)?, self.holds.get(cx, &key)?, cx.now());
+        let (known, now) = (self.items.get(cx, &ask.item_id)?, cx.now());
+        let old = self.holds.get(cx, &ask.item_id, &ask.rental_id)?;
         let (item, new) = request(known.as_ref(), old.as_ref(), ask, now).map_err(ProcessError::rejected)?;
         if let Some(item) = &item {
             self.change(cx, item)?;
         }
-        if old.as_ref() != Some(&new) {
-            self.holds.put(cx, &key, &new)?;
-            // What keeps an item is remembered as long as it does.
-            let due = |h: &Hold| (!hold::keeps(h)).then(|| h.at.saturating_add(self.retention_ms));
-            self.timers.follow(cx, DueKind::Forget, &key, old.as_ref().and_then(due), due(&new))?;
-        }
+        self.holds.follow(cx, old.as_ref(), &new)?;
         let at = cx.timestamp();
         let result = answer(item.as_ref().or(known.as_ref()), &new, ask, now);
         cx.forward(Record::new(Some(&ask.rental_id), Some(&result), at))
@@ -235,7 +230,7 @@ impl ItemManagement {
     /// Forgets a hold, or a deleted item: a hold's key has two ids.
     fn forget(&self, cx: &mut Cx<'_>, key: &String) -> Result<(), ProcessError> {
         if key.contains(schemas::state::KEY_SEPARATOR) {
-            return self.holds.delete(cx, key);
+            return self.holds.forget(cx, key);
         }
         self.items.delete(cx, key)?;
         let at = cx.timestamp();

@@ -16,18 +16,18 @@ mod rentals;
 pub mod saga;
 
 pub use config::{Codecs, Config};
-pub use saga::{Command, Event, Rules, Step, step};
+pub use saga::{Command, Event, Step, step};
 
 use schemas::gdmarket::state::{Item, ItemView, Rental};
 use schemas::gdmarket::topics;
-use schemas::state::{CommandOutcome, Hold, Payment};
+use schemas::state::{CommandOutcome, Hold};
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
 use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Keyed, Ledger, Owners, Timers};
+use crate::saga::{DueFormat, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
 
 /// Clients in any language may partition differently: their commands are sent on to where the state is.
 const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
@@ -40,8 +40,8 @@ const HOLD_LIVES: i64 = 2;
 /// # Errors
 /// [`Error::Config`] for settings that make no sense; [`Error::Build`] for a mistake in this function.
 pub fn topology(config: &Config) -> Result<Topology, Error> {
-    config.check()?;
-    let mut b = TopologyBuilder::new(&config.application_id);
+    config.saga.check()?;
+    let mut b = TopologyBuilder::new(&config.saga.application_id);
     rentals(&mut b, config);
     items(&mut b, config);
     Ok(b.build()?)
@@ -52,7 +52,7 @@ fn rentals(b: &mut TopologyBuilder, config: &Config) {
     let codecs = &config.codecs;
     let rentals = b.store("rentals", avro::store::<Rental>());
     let by_renter = Owners::new(b, "rentals-by-renter");
-    let payments = b.store("payments", avro::store::<Payment>());
+    let payments = Payments::new(b);
     let commands = b.store("commands", avro::store::<CommandOutcome>());
     let timers = b.store("rental-timers", TimersSpec::new(DueFormat));
 
@@ -84,16 +84,19 @@ fn rentals(b: &mut TopologyBuilder, config: &Config) {
 
     // The saga itself.
     let saga = rentals::RentalSaga {
-        rules: config.rules(),
-        timer_resolution_ms: config.timer_resolution_ms,
-        rentals: rentals.clone(),
+        settings: config.saga.clone(),
         by_renter: by_renter.clone(),
         payments: payments.clone(),
-        ledger: Ledger::new(commands.clone(), timers.clone(), config.command_retention_ms),
-        timers: Timers::new(timers.clone()),
         item_requests,
         payment_requests,
         events,
+    };
+    let saga = Runner {
+        saga,
+        states: rentals.clone(),
+        ledger: Ledger::new(commands.clone(), timers.clone(), config.saga.command_retention_ms),
+        timers: Timers::new(timers.clone()),
+        timer_resolution_ms: config.saga.timer_resolution_ms,
     };
     let (saga_in, status) = b.processor("rental-saga", saga);
     for event in [command, item, payment] {
@@ -101,7 +104,7 @@ fn rentals(b: &mut TopologyBuilder, config: &Config) {
     }
     b.connect_store(saga_in, &rentals);
     b.connect_store(saga_in, by_renter.store());
-    b.connect_store(saga_in, &payments);
+    b.connect_store(saga_in, payments.store());
     b.connect_store(saga_in, &commands);
     b.connect_store(saga_in, &timers);
     b.connect_to(status, item_requests);
@@ -132,12 +135,13 @@ fn items(b: &mut TopologyBuilder, config: &Config) {
     let (view_in, _) = b.processor("item-view", items::ItemViews { rows: views.clone() });
     let status = b.sink("item-status-sink", topics::ITEM_STATUS.base(), Utf8, Avro::new(&config.codecs.item_status));
     let results = b.sink("item-results-sink", topics::ITEM_RESULTS.base(), Utf8, Avro::fixed());
+    let retention_ms = config.saga.saga_retention_ms.saturating_mul(HOLD_LIVES);
     let management = items::ItemManagement {
-        timer_resolution_ms: config.timer_resolution_ms,
-        retention_ms: config.saga_retention_ms.saturating_mul(HOLD_LIVES),
+        timer_resolution_ms: config.saga.timer_resolution_ms,
+        retention_ms,
         items: items.clone(),
-        holds: holds.clone(),
-        ledger: Ledger::new(commands.clone(), timers.clone(), config.command_retention_ms),
+        holds: Holds::new(holds.clone(), Timers::new(timers.clone()), retention_ms),
+        ledger: Ledger::new(commands.clone(), timers.clone(), config.saga.command_retention_ms),
         timers: Timers::new(timers.clone()),
         view: view_in,
         status,

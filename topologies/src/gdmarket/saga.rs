@@ -23,20 +23,8 @@ use schemas::state::{PaymentPhase, Verdict};
 use streams::Timestamp;
 
 use crate::limits::CLOCK_SKEW_MS_MAX;
+use crate::saga::settings::Settings;
 use crate::saga::{check, payment};
-
-/// What the saga needs of the settings.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Namespace of idempotency keys.
-    pub namespace: String,
-    /// See [`super::Config::payment_deadline_ms`].
-    pub payment_deadline_ms: i64,
-    /// See [`super::Config::saga_retention_ms`].
-    pub saga_retention_ms: i64,
-    /// See [`super::Config::retry`].
-    pub retry: payment::Retry,
-}
 
 /// What can happen to a rental.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,21 +55,13 @@ pub enum Command {
 }
 
 /// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The rental after it; `None` when there is none still.
-    pub rental: Option<Rental>,
-    /// What is to be done, in order.
-    pub commands: Vec<Command>,
-    /// For a command: what was decided, and why in words.
-    pub verdict: Option<(Verdict, String)>,
-}
+pub type Step = crate::saga::Step<Rental, Command>;
 
 /// Takes an event in.
 ///
 /// # Errors
 /// When the event cannot be about this rental.
-pub fn step(rental: Option<Rental>, event: &Event, now: Timestamp, rules: &Rules) -> Result<Step, String> {
+pub fn step(rental: Option<Rental>, event: &Event, now: Timestamp, rules: &Settings) -> Result<Step, String> {
     let command = match event {
         Event::Command(RentalCommand { command: RentalCommandKind::RequestRental(request) }) => {
             return Ok(on_request(rental, request, now, rules));
@@ -91,8 +71,8 @@ pub fn step(rental: Option<Rental>, event: &Event, now: Timestamp, rules: &Rules
     };
     let Some(rental) = rental else {
         return match event {
-            Event::Command(_) => Ok(answer(None, Verdict::NotFound, "there is no such rental".into())),
-            Event::Deadline | Event::PaymentRetry => Ok(Step { rental, commands: vec![], verdict: None }),
+            Event::Command(_) => Ok(Step::answer(None, Verdict::NotFound, "there is no such rental")),
+            Event::Deadline | Event::PaymentRetry => Ok(Step::nothing(rental)),
             _ => Err("there is no such rental: it was never requested, or is forgotten".into()),
         };
     };
@@ -121,26 +101,22 @@ pub fn step(rental: Option<Rental>, event: &Event, now: Timestamp, rules: &Rules
     Ok(saga.done(verdict))
 }
 
-fn answer(rental: Option<Rental>, verdict: Verdict, detail: String) -> Step {
-    Step { rental, commands: vec![], verdict: Some((verdict, detail)) }
-}
-
-fn on_request(known: Option<Rental>, request: &RequestRental, now: Timestamp, rules: &Rules) -> Step {
+fn on_request(known: Option<Rental>, request: &RequestRental, now: Timestamp, rules: &Settings) -> Step {
     let valid = check::id("item_id", &request.item_id)
         .and_then(|()| check::optional_id("renter_id", &request.renter_id))
         .and_then(|()| check::number("requested_at", request.requested_at, 0, now.saturating_add(CLOCK_SKEW_MS_MAX)));
     if let Err(reason) = valid {
-        return answer(known, Verdict::Invalid, reason);
+        return Step::answer(known, Verdict::Invalid, reason);
     }
     if let Some(known) = known {
         let same = (&known.item_id, &known.renter_id) == (&request.item_id, &request.renter_id);
         let (verdict, what) = if same { (Verdict::Duplicate, "the same") } else { (Verdict::Conflict, "another") };
         let detail = format!("rental '{}' was requested before, with {what} content", request.rental_id);
-        return answer(Some(known), verdict, detail);
+        return Step::answer(Some(known), verdict, detail);
     }
     if request.requested_at < now.saturating_sub(rules.saga_retention_ms) {
         let detail = format!("requested at {}, longer ago than rentals are remembered", request.requested_at);
-        return answer(None, Verdict::Expired, detail);
+        return Step::answer(None, Verdict::Expired, detail);
     }
     let rental = Rental {
         rental_id: request.rental_id.clone(),
@@ -154,7 +130,7 @@ fn on_request(known: Option<Rental>, request: &RequestRental, now: Timestamp, ru
         detail: String::new(),
         version: 0,
         item: ItemPhase::Asked,
-        payment: payment::new(&rules.namespace, &request.rental_id, &request.renter_id, 0, now),
+        payment: payment::new(&rules.application_id, &request.rental_id, &request.renter_id, 0, now),
         created_at: now,
         deadline_at: None,
         settled_at: None,
@@ -171,7 +147,7 @@ struct Saga<'a> {
     rental: Rental,
     commands: Vec<Command>,
     now: Timestamp,
-    rules: &'a Rules,
+    rules: &'a Settings,
 }
 
 impl Saga<'_> {
@@ -397,7 +373,7 @@ impl Saga<'_> {
             _ => false,
         };
         r.settled_at = if settled { r.settled_at.or(Some(self.now)) } else { None };
-        Step { rental: Some(self.rental), commands: self.commands, verdict }
+        Step { state: Some(self.rental), commands: self.commands, verdict }
     }
 }
 

@@ -15,7 +15,7 @@ mod passengers;
 pub mod saga;
 
 pub use config::{Codecs, Config};
-pub use saga::{Command, Event, ListEvent, ListStep, Rules, Step, list_step, step};
+pub use saga::{Command, Event, ListCommand, ListEvent, ListStep, Rules, Step, list_step, step};
 
 use schemas::state::CommandOutcome;
 use schemas::taxi::state::{Call, Passenger};
@@ -26,7 +26,7 @@ use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Keyed, Ledger, Timers};
+use crate::saga::{DueFormat, Keyed, Ledger, Runner, Timers};
 
 /// Clients in any language may partition differently: their commands are sent on to where the state is.
 const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
@@ -63,13 +63,12 @@ fn passengers(b: &mut TopologyBuilder, config: &Config) {
     let requests = b.sink("call-requests-sink", topics::CALL_REQUESTS.base(), Utf8, Avro::fixed());
     let status_sink =
         b.sink("call-status-sink", topics::CALL_STATUS.base(), Utf8, Avro::new(&config.codecs.call_status));
-    let saga = passengers::PassengerSaga {
-        rules: config.rules(),
-        timer_resolution_ms: config.timer_resolution_ms,
-        passengers: passengers.clone(),
+    let saga = Runner {
+        saga: passengers::PassengerSaga { rules: config.rules(), requests },
+        states: passengers.clone(),
         ledger: Ledger::new(commands.clone(), timers.clone(), config.command_retention_ms),
         timers: Timers::new(timers.clone()),
-        requests,
+        timer_resolution_ms: config.timer_resolution_ms,
     };
     let (saga_in, status) = b.processor("passenger-saga", saga);
     b.connect(command, saga_in);
@@ -101,14 +100,12 @@ fn call_list(b: &mut TopologyBuilder, config: &Config) {
     // The decision goes to the passenger, and to the drivers.
     let events = b.sink("call-events-sink", topics::CALL_EVENTS.base(), Utf8, Avro::new(&config.codecs.call_events));
     let results = b.sink("call-results-sink", topics::CALL_RESULTS.base(), Utf8, Avro::fixed());
-    let list = calls::CallList {
-        rules: config.rules(),
-        timer_resolution_ms: config.timer_resolution_ms,
-        calls: calls.clone(),
-        open: open.clone(),
+    let list = Runner {
+        saga: calls::CallList { rules: config.rules(), open: open.clone(), events },
+        states: calls.clone(),
         ledger: Ledger::new(acceptances.clone(), timers.clone(), config.command_retention_ms),
         timers: Timers::new(timers.clone()),
-        events,
+        timer_resolution_ms: config.timer_resolution_ms,
     };
     let (list_in, result) = b.processor("call-list", list);
     b.connect(request, list_in);

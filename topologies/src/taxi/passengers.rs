@@ -1,81 +1,51 @@
-//! The processor around a passenger's call: reads, takes the step, writes what changed, sends what was asked for.
+//! A passenger's call in its processor: where its state, its timers and its commands go.
 
-use schemas::state::Verdict;
 use schemas::taxi::state::Passenger;
-use schemas::taxi::{CallRequest, CallStatus};
-use streams::store::{KeyValueStore, StateAccess as _};
-use streams::{Context, In, ProcessError, Processor, PunctuationType, Record, ScheduleId, Timestamp};
+use schemas::taxi::{CallRequest, CallStatus, PassengerCommand};
+use streams::store::StateAccess as _;
+use streams::{Context, In, ProcessError, Record, Timestamp};
 
 use super::saga::{Command, Event, Rules, Step, step};
-use crate::saga::{Due, DueKind, Ledger, Timers};
+use crate::saga::{DueKind, Saga};
 
-/// Passengers and their calls. Forwards status events.
+/// Passengers and their calls. Tells status events.
 pub(super) struct PassengerSaga {
     pub(super) rules: Rules,
-    pub(super) timer_resolution_ms: i64,
-    pub(super) passengers: KeyValueStore<String, Passenger>,
-    pub(super) ledger: Ledger,
-    pub(super) timers: Timers,
     pub(super) requests: In<String, CallRequest>,
 }
 
 type Cx<'a> = Context<'a, String, CallStatus>;
 
-impl Processor for PassengerSaga {
-    type KeyIn = String;
-    type ValueIn = Event;
-    type KeyOut = String;
-    type ValueOut = CallStatus;
+impl Saga for PassengerSaga {
+    type State = Passenger;
+    type Event = Event;
+    type Request = PassengerCommand;
+    type Command = Command;
+    type Told = CallStatus;
 
-    fn init(&self, cx: &mut Cx<'_>) -> Result<(), ProcessError> {
-        cx.schedule(self.timer_resolution_ms, PunctuationType::WallClockTime);
-        Ok(())
+    fn request(event: &Event) -> Option<&PassengerCommand> {
+        if let Event::Command(command) = event { Some(command) } else { None }
     }
 
-    fn process(&self, cx: &mut Cx<'_>, record: Record<'_, String, Event>) -> Result<(), ProcessError> {
-        let (Some(id), Some(event)) = (record.key, record.value) else {
-            return Err(ProcessError::Topology("an event without call".into()));
-        };
-        match event {
-            Event::Command(command) => self.ledger.once(cx, command, |cx| self.take_step(cx, id, event)),
-            Event::Result(_) => self.take_step(cx, id, event).map(|_| ()),
-        }
+    fn step(&self, passenger: Option<Passenger>, event: &Event, now: Timestamp) -> Result<Step, String> {
+        step(passenger, event, now, &self.rules)
     }
 
-    fn punctuate(&self, cx: &mut Cx<'_>, _schedule: ScheduleId, now: Timestamp) -> Result<(), ProcessError> {
-        for (due, Due { kind, id }) in self.timers.take_due(cx, now)? {
-            match kind {
-                DueKind::Forget => self.passengers.delete(cx, &id)?,
-                DueKind::ForgetCommand => self.ledger.forget(cx, due, &id)?,
-                DueKind::Deadline | DueKind::PaymentRetry => {}
-            }
-        }
-        Ok(())
+    fn due(&self, kind: DueKind, passenger: &Passenger) -> Option<Timestamp> {
+        let settled_at = passenger.settled_at.filter(|_| kind == DueKind::Forget)?;
+        Some(settled_at.saturating_add(self.rules.saga_retention_ms))
     }
-}
 
-impl PassengerSaga {
-    fn take_step(
-        &self,
-        cx: &mut Cx<'_>,
-        id: &String,
-        event: &Event,
-    ) -> Result<Option<(Verdict, String)>, ProcessError> {
-        let old = self.passengers.get(cx, id)?;
-        let Step { passenger, commands, verdict } =
-            step(old.clone(), event, cx.now(), &self.rules).map_err(ProcessError::rejected)?;
-        if let Some(new) = passenger.as_ref().filter(|new| old.as_ref() != Some(*new)) {
-            self.passengers.put(cx, id, new)?;
-            let due = |p: &Passenger| p.settled_at.map(|at| at.saturating_add(self.rules.saga_retention_ms));
-            self.timers.follow(cx, DueKind::Forget, id, old.as_ref().and_then(due), due(new))?;
-        }
+    /// The deadline is the call list's.
+    fn on_due(_kind: DueKind) -> Option<Event> {
+        None
+    }
+
+    fn send(&self, cx: &mut Cx<'_>, id: &String, command: &Command) -> Result<(), ProcessError> {
         let at = cx.timestamp();
-        for command in &commands {
-            match command {
-                Command::List(request) => cx.forward_to(self.requests, Record::new(Some(id), Some(request), at))?,
-                Command::Status(status) => cx.forward(Record::new(Some(id), Some(status), at))?,
-            }
+        match command {
+            Command::List(request) => cx.forward_to(self.requests, Record::new(Some(id), Some(request), at)),
+            Command::Status(status) => cx.forward(Record::new(Some(id), Some(status), at)),
         }
-        Ok(verdict)
     }
 }

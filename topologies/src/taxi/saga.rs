@@ -51,15 +51,7 @@ pub enum Command {
 }
 
 /// What became of an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The call after it; `None` when there is none still.
-    pub passenger: Option<Passenger>,
-    /// What is to be done, in order.
-    pub commands: Vec<Command>,
-    /// For a command: what was decided, and why in words.
-    pub verdict: Option<(Verdict, String)>,
-}
+pub type Step = crate::saga::Step<Passenger, Command>;
 
 /// Takes an event of a passenger's call in.
 ///
@@ -75,24 +67,23 @@ pub fn step(passenger: Option<Passenger>, event: &Event, now: Timestamp, rules: 
 }
 
 fn on_call(known: Option<Passenger>, call: &CallTaxi, now: Timestamp, rules: &Rules) -> Step {
-    let answer = |passenger, verdict, detail| Step { passenger, commands: vec![], verdict: Some((verdict, detail)) };
     let valid = check::optional_id("passenger_id", &call.passenger_id)
         .and_then(|()| check::text("start_location", &call.start_location))
         .and_then(|()| check::text("end_location", &call.end_location))
         .and_then(|()| check::number("called_at", call.called_at, 0, now.saturating_add(CLOCK_SKEW_MS_MAX)));
     if let Err(reason) = valid {
-        return answer(known, Verdict::Invalid, reason);
+        return Step::answer(known, Verdict::Invalid, reason);
     }
     if let Some(known) = known {
         let same = (&known.passenger_id, &known.start_location, &known.end_location)
             == (&call.passenger_id, &call.start_location, &call.end_location);
         let (verdict, what) = if same { (Verdict::Duplicate, "the same") } else { (Verdict::Conflict, "another") };
         let detail = format!("call '{}' was made before, with {what} content", call.call_id);
-        return answer(Some(known), verdict, detail);
+        return Step::answer(Some(known), verdict, detail);
     }
     if call.called_at < now.saturating_sub(rules.saga_retention_ms) {
         let detail = format!("called at {}, longer ago than calls are remembered", call.called_at);
-        return answer(None, Verdict::Expired, detail);
+        return Step::answer(None, Verdict::Expired, detail);
     }
     let mut passenger = Passenger {
         call_id: call.call_id.clone(),
@@ -119,7 +110,7 @@ fn on_call(known: Option<Passenger>, call: &CallTaxi, now: Timestamp, rules: &Ru
         requested_at: now,
     };
     let commands = vec![told, Command::List(request)];
-    Step { passenger: Some(passenger), commands, verdict: Some((Verdict::Accepted, String::new())) }
+    Step { state: Some(passenger), commands, verdict: Some((Verdict::Accepted, String::new())) }
 }
 
 fn on_result(passenger: Option<Passenger>, result: &CallResult, now: Timestamp) -> Result<Step, String> {
@@ -136,7 +127,7 @@ fn on_result(passenger: Option<Passenger>, result: &CallResult, now: Timestamp) 
         _ => None,
     };
     let commands = entered.map(|status| enter(&mut passenger, status, now)).into_iter().collect();
-    Ok(Step { passenger: Some(passenger), commands, verdict: None })
+    Ok(Step { state: Some(passenger), commands, verdict: None })
 }
 
 /// Changes the call's state; answers with the news.
@@ -168,18 +159,17 @@ pub enum ListEvent {
     Deadline,
 }
 
-/// What the list decided.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListStep {
-    /// The call after it; `None` when there is none still.
-    pub call: Option<Call>,
-    /// The answer to the passenger.
-    pub result: Option<CallResult>,
-    /// The news for drivers.
-    pub event: Option<CallEvent>,
-    /// For a driver's command: what was decided, and why in words.
-    pub verdict: Option<(Verdict, String)>,
+/// What the list wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListCommand {
+    /// Tell drivers the news.
+    Tell(CallEvent),
+    /// Answer the passenger.
+    Answer(CallResult),
 }
+
+/// What the list decided.
+pub type ListStep = crate::saga::Step<Call, ListCommand>;
 
 /// Takes an event of the call list in.
 ///
@@ -194,11 +184,17 @@ pub fn list_step(known: Option<Call>, event: &ListEvent, now: Timestamp) -> Resu
         ListEvent::Deadline => Ok(match known {
             Some(call) if call.status == CallState::Listed => {
                 let call = Call { status: CallState::Expired, decided_at: Some(now), ..call };
-                ListStep { result: Some(answer(&call, now)), call: Some(call), ..ListStep::default() }
+                answered(call, None, None, now)
             }
-            call => ListStep { call, ..ListStep::default() },
+            call => ListStep::nothing(call),
         }),
     }
+}
+
+/// Answers the passenger with where the call stands, after the news for drivers.
+fn answered(call: Call, event: Option<CallEvent>, verdict: Option<(Verdict, String)>, now: Timestamp) -> ListStep {
+    let commands = event.map(ListCommand::Tell).into_iter().chain([ListCommand::Answer(answer(&call, now))]).collect();
+    ListStep { state: Some(call), commands, verdict }
 }
 
 fn on_request(known: Option<Call>, request: &CallRequest, now: Timestamp) -> Result<ListStep, String> {
@@ -207,7 +203,7 @@ fn on_request(known: Option<Call>, request: &CallRequest, now: Timestamp) -> Res
     }
     if let Some(call) = known {
         // A repeat gets the answer as it is by now; the public event is not told twice.
-        return Ok(ListStep { result: Some(answer(&call, now)), call: Some(call), ..ListStep::default() });
+        return Ok(answered(call, None, None, now));
     }
     let call = Call {
         call_id: request.call_id.clone(),
@@ -227,8 +223,7 @@ fn on_request(known: Option<Call>, request: &CallRequest, now: Timestamp) -> Res
         end_location: call.end_location.clone(),
         listed_at: now,
     };
-    let (result, event) = (Some(answer(&call, now)), Some(CallEvent { event: event.into() }));
-    Ok(ListStep { call: Some(call), result, event, verdict: None })
+    Ok(answered(call, Some(CallEvent { event: event.into() }), None, now))
 }
 
 fn on_accept(known: Option<Call>, accept: &AcceptCall, now: Timestamp) -> ListStep {
@@ -236,7 +231,7 @@ fn on_accept(known: Option<Call>, accept: &AcceptCall, now: Timestamp) -> ListSt
         .and_then(|()| check::text("start_location", &accept.start_location))
         .and_then(|()| check::text("end_location", &accept.end_location));
     if let Err(reason) = valid {
-        return ListStep { call: known, verdict: Some((Verdict::Invalid, reason)), ..ListStep::default() };
+        return ListStep::answer(known, Verdict::Invalid, reason);
     }
     let Some(call) = known else {
         let detail = format!("there is no call '{}' on the list", accept.call_id);
@@ -255,12 +250,7 @@ fn on_accept(known: Option<Call>, accept: &AcceptCall, now: Timestamp) -> ListSt
                 end_location: call.end_location.clone(),
                 assigned_at: now,
             };
-            ListStep {
-                result: Some(answer(&call, now)),
-                event: Some(CallEvent { event: event.into() }),
-                call: Some(call),
-                verdict: Some((Verdict::Accepted, String::new())),
-            }
+            answered(call, Some(CallEvent { event: event.into() }), Some((Verdict::Accepted, String::new())), now)
         }
         CallState::Expired => {
             let detail = format!("call '{}' has expired: nobody took it in time", accept.call_id);
@@ -268,8 +258,7 @@ fn on_accept(known: Option<Call>, accept: &AcceptCall, now: Timestamp) -> ListSt
         }
         // The driver who has it asks again. One without a name cannot be told from another.
         _ if !accept.driver_id.is_empty() && call.driver_id.as_ref() == Some(&accept.driver_id) => {
-            let detail = "the call is this driver's already".to_owned();
-            ListStep { call: Some(call), verdict: Some((Verdict::Duplicate, detail)), ..ListStep::default() }
+            ListStep::answer(Some(call), Verdict::Duplicate, "the call is this driver's already")
         }
         _ => {
             let why = (Verdict::Refused, AcceptanceRejection::AlreadyAssigned, ALREADY_ASSIGNED.to_owned());
@@ -292,8 +281,8 @@ fn rejected(
         message: message.clone(),
         rejected_at: now,
     };
-    let event = Some(CallEvent { event: event.into() });
-    ListStep { call, result: None, event, verdict: Some((verdict, message)) }
+    let commands = vec![ListCommand::Tell(CallEvent { event: event.into() })];
+    ListStep { state: call, commands, verdict: Some((verdict, message)) }
 }
 
 /// Where a call stands, for its passenger.

@@ -10,7 +10,7 @@ use topologies::saga::settings::Settings;
 use crate::config::{Config, ConfigError};
 
 /// Names of all businesses.
-pub const NAMES: [&str; 3] = ["fashion-store", "gdmarket", "taxi"];
+pub const NAMES: [&str; 4] = ["fashion-store", "gdmarket", "taxi", "ebook-rental"];
 
 /// A business.
 pub struct App {
@@ -62,6 +62,18 @@ pub fn app(name: &str, config: &Config, registry: &Arc<dyn Registry>) -> anyhow:
                 ..Business::default()
             };
             Ok(App { name: "taxi", topology: Arc::new(topology(&business)?), payment: None, specs: topics::ALL })
+        }
+        "ebook-rental" => {
+            use schemas::ebook::topics;
+            use topologies::ebook_rental::{Codecs, Config as Business, topology};
+            let codecs = Codecs::resolve(&config.topics.prefix, registry)?;
+            let business = Business { saga: saga("ebook-rental", config), codecs, ..Business::default() };
+            Ok(App {
+                name: "ebook-rental",
+                topology: Arc::new(topology(&business)?),
+                payment: Some((topics::PAYMENT_REQUESTS, topics::PAYMENT_RESULTS)),
+                specs: topics::ALL,
+            })
         }
         other => {
             Err(ConfigError::Invalid(format!("there is no business '{other}': there are {}", NAMES.join(", "))).into())

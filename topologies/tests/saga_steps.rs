@@ -1,5 +1,5 @@
 //! The order saga step by step, as a table: from a state, by an event, to a state with commands. What an order must never
-//! do is in `every_interleaving.rs`; here stands what it does.
+//! do is in `interleavings`; here stands what it does.
 
 mod support;
 

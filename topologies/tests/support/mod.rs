@@ -1,6 +1,7 @@
 //! Businesses under test: [`rig`] runs any of them, [`provider`] takes their money, and each has a module of its own.
 #![allow(dead_code, unused_imports)] // every test binary uses its part
 
+pub(crate) mod ebook;
 pub(crate) mod fashion;
 pub(crate) mod gdmarket;
 pub(crate) mod provider;

@@ -29,8 +29,8 @@ def frame(title, x_label, y_label, x_max, y_max, marks, legend):
                      f'<text x="{LEFT - 6}" y="{y(v) + 4:.1f}" text-anchor="end">{number(v)}</text>')
     parts += marks(x, y)
     for i, (name, colour) in enumerate(legend):
-        parts.append(f'<rect x="{LEFT + i * 170}" y="4" width="12" height="12" fill="{colour}"/>'
-                     f'<text x="{LEFT + 18 + i * 170}" y="14">{escape(name)}</text>')
+        parts.append(f'<rect x="{LEFT + i * 150}" y="4" width="12" height="12" fill="{colour}"/>'
+                     f'<text x="{LEFT + 18 + i * 150}" y="14">{escape(name)}</text>')
     parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text></svg>')
     return f"<figure><figcaption>{escape(title)} <small>({escape(y_label)})</small></figcaption>{''.join(parts)}</figure>"
 

@@ -51,6 +51,18 @@ impl Buffer {
         }
     }
 
+    /// The log has nothing before `next` that we were not given: the input is not behind any more, and with nothing
+    /// buffered its position moves over what is no record (markers, aborted records). True when it did.
+    pub(crate) fn caught_up(&mut self, input: usize, next: Offset) -> bool {
+        let Some(input) = self.inputs.get_mut(input) else { return false };
+        input.behind = false;
+        let moves = input.records.is_empty() && input.position < next;
+        if moves {
+            input.position = next;
+        }
+        moves
+    }
+
     /// Forgets everything buffered.
     pub(crate) fn clear(&mut self) {
         for input in &mut self.inputs {
@@ -121,6 +133,19 @@ mod tests {
         assert_eq!(b.next_input(), None);
         b.inputs[1].behind = false;
         assert_eq!(b.next_input(), Some(0));
+    }
+
+    #[test]
+    fn the_end_moves_a_position_over_what_is_no_record_but_not_over_records() {
+        let mut b = buffer();
+        b.push(0, record(4, 1));
+        b.inputs[1].behind = false;
+        assert!(!b.caught_up(0, Offset(7)), "a record is buffered");
+        b.pop(0);
+        assert_eq!(b.inputs[0].position, Offset(5));
+        assert!(b.caught_up(0, Offset(7)));
+        assert!(!b.caught_up(0, Offset(6)), "never back");
+        assert_eq!(b.inputs[0].position, Offset(7));
     }
 
     #[test]

@@ -74,10 +74,12 @@ fn catch_up<L: Log>(
     let backend = view.backend();
     let mut batch = Batch::default();
     let mut records = Vec::new();
+    let all: Vec<TopicPartition> =
+        (0..partitions).map(|partition| TopicPartition { topic: global.topic, partition }).collect();
+    let ranges = log.ranges(&all)?;
     let mut partition = 0;
-    while partition < partitions {
-        let from = TopicPartition { topic: global.topic, partition };
-        let range = log.range(from)?;
+    while let Some((from, range)) = (all.get(partition as usize).copied()).zip(ranges.get(partition as usize).copied())
+    {
         let position = backend.position(store, partition)?;
         let (trusted, why) = trust(position.as_ref(), &range, now, config.delete_retention_ms);
         if let Some(why) = why {
@@ -91,7 +93,7 @@ fn catch_up<L: Log>(
         let mut next = trusted.unwrap_or(range.start);
         while next < range.end {
             records.clear();
-            let replayed = log.replay(from, next, RESTORE_RECORDS_PER_STEP, &mut records)?;
+            let replayed = log.replay(from, next, range.end, RESTORE_RECORDS_PER_STEP, &mut records)?;
             if replayed.next == next {
                 outcome.complete &= replayed.blocked;
                 break;

@@ -28,6 +28,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 mod buffer;
+mod commit;
 pub mod dsl;
 pub mod effects;
 pub mod error;

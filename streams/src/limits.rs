@@ -1,5 +1,7 @@
 //! Every limit of the engine, with its unit and its reason. Those a user may want to move are also in [`crate::Config`].
 
+use std::time::Duration;
+
 /// Records buffered per input partition before it is paused (Kafka Streams: `buffered.records.per.partition`).
 pub const BUFFERED_RECORDS_PER_PARTITION: usize = 1_000;
 
@@ -15,6 +17,12 @@ pub const RECORDS_PER_TURN: usize = 4_096;
 
 /// Changelog records applied per restore step, so that a worker keeps polling (and its membership alive) while restoring.
 pub const RESTORE_RECORDS_PER_STEP: usize = 10_000;
+
+/// Longest wait for input while a changelog that is being restored has brought nothing: it is asked again then.
+pub const RESTORE_WAIT: Duration = Duration::from_millis(2);
+
+/// Milliseconds without a commit after which positions that only passed transaction markers are committed.
+pub const IDLE_COMMIT_MS: i64 = 5_000;
 
 /// Bytes of one record's key and value together. Kafka's default `message.max.bytes` less room for the batch header.
 pub const RECORD_BYTES_MAX: usize = 1_000_000;

@@ -16,9 +16,10 @@ use crate::types::{Offset, Partition, Timestamp, TopicIndex, TopicPartition};
 pub struct Polled {
     /// Records of assigned, unpaused partitions; in offset order within a partition.
     pub records: Vec<(TopicPartition, Incoming)>,
-    /// Partitions read to the end the log had when they were last fetched. A partition counts as *behind* from takeover
+    /// Partitions read to the end the log had when they were last fetched, and the offset that comes next there: past
+    /// whatever lies between the last record and the end (transaction markers). A partition counts as *behind* from takeover
     /// (when its committed position is below the end asked then) until it shows up here (KIP-695).
-    pub caught_up: Vec<TopicPartition>,
+    pub caught_up: Vec<(TopicPartition, Offset)>,
     /// Changes of the assignment, in order. At most one revocation or loss per poll, and it is the last.
     pub rebalance: Vec<Rebalance>,
 }
@@ -210,13 +211,17 @@ pub trait Log {
     /// [`Error::Unknown`] when the coordinator does not answer in time.
     fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error>;
 
-    /// Identity and extent of a partition.
+    /// Identity and extent of these partitions, in their order.
     ///
     /// # Errors
     /// [`Error::Unknown`] when the log does not answer in time.
-    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error>;
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error>;
 
-    /// Reads committed records of a changelog from `from`, at most `records_max`, appended to `records`.
+    /// True when a transaction ends, in every partition it wrote to, with a marker that takes one offset (Kafka).
+    fn writes_markers(&self) -> bool;
+
+    /// Reads committed records of a changelog from `from` on, at most `records_max`, appended to `records`, on the way to
+    /// `to`. Never waits for more than is here: the worker asks again.
     ///
     /// # Errors
     /// [`Error::Unknown`] when the log does not answer in time.
@@ -224,6 +229,7 @@ pub trait Log {
         &mut self,
         changelog: TopicPartition,
         from: Offset,
+        to: Offset,
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error>;

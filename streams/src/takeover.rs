@@ -7,14 +7,28 @@
 //! 5. inputs are sought to the committed positions and resumed.
 //!
 //! Positions come before changelog ends: everything a committed position covers is then below those ends.
+//!
+//! Steps 2 and 3 ask for all tasks of an assignment at once, and step 4 has all their changelogs on the way at the same
+//! time: how long a takeover takes does not depend on how many tasks there are.
+//!
+//! # Stores that need no catching up
+//!
+//! A store position written by a commit is that of its last changelog record; the transaction's marker comes right behind
+//! it. Nobody else can have written in between, because every other owner waits for that marker first (below). So a
+//! changelog that ends one offset past such a position holds nothing new, and the store, after a restart, a rebalance or an
+//! abort, goes on without reading anything. A marker that has not reached the changelog yet is waited for: only then is the
+//! next owner's first record sure to lie behind it. A position written by a restore is exact and gets no such allowance: an
+//! offset more can be another owner's record.
 
 use std::ops::ControlFlow;
 
+use rustc_hash::FxHashMap;
 use state::{Batch, Direction, Position, Range, StoreId, StoreKind};
 
 use crate::error::Error;
 use crate::limits::RESTORE_RECORDS_PER_STEP;
-use crate::log::{Log, LogRange, StateWrites};
+use crate::log;
+use crate::log::{Committed, Log, LogRange, StateWrites};
 use crate::record::Incoming;
 use crate::task::Task;
 use crate::topology::StoreIndex;
@@ -34,6 +48,8 @@ pub(crate) struct Restoring {
     pub(crate) restored: u64,
     /// Whether any input has a committed position.
     any_committed: bool,
+    /// Whether the last step brought anything.
+    pub(crate) moved: bool,
 }
 
 impl Restoring {
@@ -64,15 +80,45 @@ pub(crate) struct Takeover<'a, L> {
 }
 
 impl<L: Log> Takeover<'_, L> {
-    /// Steps 2 and 3, and the decision per store where to start.
-    pub(crate) fn begin(mut self, task: &Task, now: Timestamp) -> Result<Restoring, Error> {
+    /// Steps 2 and 3 for all these tasks, and the decision per store where to start.
+    pub(crate) fn begin(mut self, tasks: &[Task], now: Timestamp) -> Result<Vec<Restoring>, Error> {
+        let inputs = || tasks.iter().flat_map(|t| &t.buffer.inputs).map(|i| i.partition);
+        let committed = self.log.committed(&inputs().collect::<Vec<_>>())?; // (2)
+        let asked: Vec<TopicPartition> = inputs().chain(tasks.iter().flat_map(|t| self.changelogs(t))).collect();
+        let ranges: FxHashMap<TopicPartition, LogRange> = asked.iter().copied().zip(self.log.ranges(&asked)?).collect(); // (3)
+        let committed: FxHashMap<TopicPartition, Option<Committed>> = inputs().zip(committed).collect();
+        tasks.iter().map(|task| self.plan(task, &committed, &ranges, now)).collect()
+    }
+
+    /// Changelogs of a task's stores that have one to catch up from.
+    fn changelogs(&self, task: &Task) -> Vec<TopicPartition> {
+        let (topology, id) = (self.view.topology(), task.id());
+        let own = topology.subtopologies().get(usize::from(id.subtopology)).map(|s| s.stores()).unwrap_or_default();
+        own.iter().filter_map(|store| self.changelog(*store, id.partition)).collect()
+    }
+
+    /// `None` for a store without a changelog, or one that the log keeps itself.
+    fn changelog(&self, store: StoreIndex, partition: Partition) -> Option<TopicPartition> {
+        let def = self.view.topology().stores().get(usize::from(store.0))?;
+        let kept_by_log = self.log.state_writes() == StateWrites::WithCommit && def.kind == StoreKind::Persistent;
+        let topic = def.changelog.filter(|_| !kept_by_log)?;
+        Some(TopicPartition { topic, partition })
+    }
+
+    fn plan(
+        &mut self,
+        task: &Task,
+        committed: &FxHashMap<TopicPartition, Option<Committed>>,
+        ranges: &FxHashMap<TopicPartition, LogRange>,
+        now: Timestamp,
+    ) -> Result<Restoring, Error> {
         let inputs: Vec<TopicPartition> = task.buffer.inputs.iter().map(|i| i.partition).collect();
-        let committed = self.log.committed(&inputs)?;
         let mut positions = Vec::with_capacity(inputs.len());
         let mut ends = Vec::with_capacity(inputs.len());
-        let any_committed = committed.iter().any(Option::is_some);
-        for (input, committed) in inputs.into_iter().zip(committed) {
-            let range = self.log.range(input)?;
+        let any_committed = inputs.iter().any(|input| matches!(committed.get(input), Some(Some(_))));
+        for input in inputs {
+            let range = extent(ranges, input)?;
+            let committed = committed.get(&input).cloned().flatten();
             ends.push((input, range.end));
             match committed {
                 Some(c) if c.offset < range.start => {
@@ -87,11 +133,11 @@ impl<L: Log> Takeover<'_, L> {
         let topology = self.view.topology().clone();
         let own = topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores()).unwrap_or_default();
         for store in own {
-            if let Some(s) = self.plan_store(*store, id.partition, any_committed, now)? {
+            if let Some(s) = self.plan_store(*store, id.partition, any_committed, ranges, now)? {
                 stores.push(s);
             }
         }
-        Ok(Restoring { stores, positions, ends, restored: 0, any_committed })
+        Ok(Restoring { stores, positions, ends, restored: 0, any_committed, moved: true })
     }
 
     /// Decides where a store's catching up starts; `None` for a store that has nothing to catch up from.
@@ -100,20 +146,17 @@ impl<L: Log> Takeover<'_, L> {
         store: StoreIndex,
         partition: Partition,
         any_committed: bool,
+        ranges: &FxHashMap<TopicPartition, LogRange>,
         now: Timestamp,
     ) -> Result<Option<RestoringStore>, Error> {
         let topology = self.view.topology();
-        let (Some(def), Some(id)) =
-            (topology.stores().get(store.0 as usize), self.view.store_ids().get(store.0 as usize))
+        let index = usize::from(store.0);
+        let (Some(changelog), Some(def), Some(id)) =
+            (self.changelog(store, partition), topology.stores().get(index), self.view.store_ids().get(index))
         else {
             return Ok(None);
         };
-        let kept_by_log = self.log.state_writes() == StateWrites::WithCommit && def.kind == StoreKind::Persistent;
-        let Some(topic) = def.changelog.filter(|_| !kept_by_log) else {
-            return Ok(None);
-        };
-        let changelog = TopicPartition { topic, partition };
-        let range = self.log.range(changelog)?;
+        let range = extent(ranges, changelog)?;
         let backend = self.view.backend();
         let position = backend.position(*id, partition)?;
         if !any_committed && position.is_some() && self.holds_any(*id, partition)? {
@@ -123,14 +166,20 @@ impl<L: Log> Takeover<'_, L> {
         if let Some(why) = why {
             tracing::warn!(store = &*def.name, partition, why, "store is rebuilt from its changelog");
         }
-        let start = match trusted {
-            Some(next) => next,
-            None => {
+        let (start, behind_marker) = match (trusted, &position) {
+            (Some(next), Some(position)) => {
+                // Of a commit, which alone knows inputs (see the module).
+                let marker = i64::from(self.log.writes_markers() && !position.inputs.is_empty());
+                (next, Offset(next.0 + marker))
+            }
+            _ => {
                 backend.drop_partition(*id, partition)?;
-                range.start
+                (range.start, range.start)
             }
         };
-        Ok(Some(RestoringStore { id: *id, changelog, topic_id: range.topic_id, start, next: start, end: range.end }))
+        let end = range.end.max(behind_marker);
+        let next = if end == behind_marker && range.end == end { end } else { start };
+        Ok(Some(RestoringStore { id: *id, changelog, topic_id: range.topic_id, start, next, end }))
     }
 
     /// Step 4, a bounded piece of it; true when every store has reached its end.
@@ -138,12 +187,19 @@ impl<L: Log> Takeover<'_, L> {
         let mut records = Vec::new();
         let mut batch = Batch::default();
         let mut complete = true;
+        restoring.moved = false;
         for store in &mut restoring.stores {
             if store.next >= store.end {
                 continue;
             }
             records.clear();
-            let replayed = self.log.replay(store.changelog, store.next, RESTORE_RECORDS_PER_STEP, &mut records)?;
+            let replayed =
+                self.log.replay(store.changelog, store.next, store.end, RESTORE_RECORDS_PER_STEP, &mut records)?;
+            complete &= replayed.next >= store.end;
+            if replayed.next == store.next {
+                continue;
+            }
+            restoring.moved = true;
             batch.clear();
             let partition = task.id().partition;
             for record in &records {
@@ -160,7 +216,6 @@ impl<L: Log> Takeover<'_, L> {
             self.view.backend().write(&batch)?;
             store.next = replayed.next;
             restoring.restored += records.len() as u64;
-            complete &= store.next >= store.end;
         }
         if complete && !restoring.any_committed && restoring.restored > 0 {
             return Err(self.state_without_positions(&format!("the changelogs of task {} hold", task.id())));
@@ -196,6 +251,12 @@ impl<L: Log> Takeover<'_, L> {
             input.partition
         ))
     }
+}
+
+/// What the log said of a partition; it answers for every one asked, so that none missing is the log's fault.
+fn extent(ranges: &FxHashMap<TopicPartition, LogRange>, partition: TopicPartition) -> Result<LogRange, Error> {
+    let missing = || log::Error::Unknown(format!("no answer about the extent of {partition:?}"));
+    Ok(*ranges.get(&partition).ok_or_else(missing)?)
 }
 
 /// The position to go on from, or why there is none to trust.

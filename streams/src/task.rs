@@ -149,6 +149,8 @@ pub struct Task {
     policy: ErrorPolicy,
     /// Something was processed since the last commit.
     pub(crate) commit_needed: bool,
+    /// Positions have moved since the last commit, over transaction markers only.
+    pub(crate) passed_markers: bool,
     /// Why it stands still, after a handler said `Fail`.
     pub(crate) failed: Option<String>,
     /// The last record processed, and a record whose result the log refused.
@@ -211,7 +213,17 @@ impl Task {
             store_ids: store_ids.into(),
         };
         let buffer = Buffer::new(topology.inputs(id.subtopology, id.partition));
-        Task { topology, state, buffer, policy, commit_needed: false, failed: None, last: None, blamed: None }
+        Task {
+            topology,
+            state,
+            buffer,
+            policy,
+            commit_needed: false,
+            passed_markers: false,
+            failed: None,
+            last: None,
+            blamed: None,
+        }
     }
 
     /// Its identity.
@@ -253,7 +265,7 @@ impl Task {
         self.state.times.fill(NO_TIMESTAMP);
         self.state.schedules = Schedules::default();
         self.buffer.clear();
-        self.commit_needed = false;
+        (self.commit_needed, self.passed_markers) = (false, false);
         for (partition, offset, metadata) in committed {
             if let Some(input) = self.buffer.inputs.iter_mut().find(|i| i.partition == *partition) {
                 input.position = *offset;
@@ -583,6 +595,13 @@ impl Task {
         }
     }
 
+    /// As [`Buffer::caught_up`]. A task that stands still has put its record back and stays before it.
+    pub(crate) fn caught_up(&mut self, input: usize, next: Offset) {
+        if self.failed.is_none() {
+            self.passed_markers |= self.buffer.caught_up(input, next);
+        }
+    }
+
     /// The log refused the transaction that held only the last record: it is to blame.
     pub(crate) fn blame_last(&mut self, reason: &str) {
         if self.commit_needed {
@@ -602,14 +621,14 @@ impl Task {
     pub fn abort(&mut self) {
         self.state.overlay.abort();
         self.buffer.clear();
-        self.commit_needed = false;
+        (self.commit_needed, self.passed_markers) = (false, false);
     }
 
     /// Uncommitted changes became durable.
     pub fn committed(&mut self) {
         self.last = None;
         self.state.overlay.committed();
-        self.commit_needed = false;
+        (self.commit_needed, self.passed_markers) = (false, false);
     }
 
     fn write_times(&self) -> String {

@@ -13,7 +13,7 @@ use crate::effects::Effects;
 use crate::error::{Action, Error};
 use crate::globals;
 use crate::limits;
-use crate::log::{self, Log, Outgoing, Polled, Rebalance, StateWrites};
+use crate::log::{self, Log, Outgoing, Polled, Rebalance};
 use crate::partitioner::partition_for_key;
 use crate::takeover::{Restoring, Takeover};
 use crate::task::{ErrorPolicy, Step, Task};
@@ -75,9 +75,6 @@ pub const CRASH_POINTS: [&str; 9] = [
     "takeover.before-resume",
 ];
 
-/// How often within `delete.retention.ms` a store that is here is marked as up to date.
-const REFRESHES_PER_RETENTION: i64 = 8;
-
 /// Told at every crash point; answering `true` stops the worker there as if it had been killed.
 pub type CrashHook = Box<dyn FnMut(&'static str) -> bool + Send>;
 
@@ -112,15 +109,15 @@ pub struct Worker<L: Log> {
     partitions: Arc<[u32]>,
     polled: Polled,
     pub(crate) effects: Effects,
-    batch: Batch,
-    in_transaction: bool,
-    last_commit: Timestamp,
+    pub(crate) batch: Batch,
+    pub(crate) in_transaction: bool,
+    pub(crate) last_commit: Timestamp,
     /// When [`Worker::refresh_positions`] last did.
-    refreshed_at: Timestamp,
+    pub(crate) refreshed_at: Timestamp,
     failures: u32,
     retry_at: Option<(Timestamp, Action)>,
     /// Records left to run one per transaction, to find the one the log refuses.
-    probing: usize,
+    pub(crate) probing: usize,
     crash: Option<CrashHook>,
 }
 
@@ -194,7 +191,6 @@ impl<L: Log> Worker<L> {
     pub fn wait(&mut self, now: Timestamp, wait: Duration) -> Result<(), Error> {
         let wait = match self.retry_at {
             Some((at, _)) => wait.min(Duration::from_millis(u64::try_from(at - now).unwrap_or(0))),
-            None if self.is_busy() => return Ok(()),
             None => self.cap_wait(now, wait),
         };
         if wait.is_zero() || !self.polled.rebalance.is_empty() {
@@ -219,7 +215,7 @@ impl<L: Log> Worker<L> {
             self.start_over(action, now)?;
             self.retry_at = None;
         }
-        let wait = if self.is_busy() { Duration::ZERO } else { self.cap_wait(now, wait) };
+        let wait = self.cap_wait(now, wait);
         if self.polled.rebalance.is_empty() {
             self.poll(wait)?;
         }
@@ -247,8 +243,18 @@ impl<L: Log> Worker<L> {
             || self.retry_at.is_some()
     }
 
-    /// Wakes up in time for the next wall-clock punctuation.
+    /// How long input may be waited for: not at all with work at hand, and no longer than until the next wall-clock
+    /// punctuation.
     fn cap_wait(&self, now: Timestamp, wait: Duration) -> Duration {
+        let at_hand = |s: &Slot| match &s.restoring {
+            Some(restoring) => restoring.moved,
+            None => s.task.is_ready() || s.task.commit_needed,
+        };
+        if self.slots.iter().any(at_hand) {
+            return Duration::ZERO;
+        }
+        let restoring = self.slots.iter().any(|s| s.restoring.is_some());
+        let wait = if restoring || !self.view.globals_ready() { wait.min(limits::RESTORE_WAIT) } else { wait };
         let due = self.slots.iter().filter_map(|s| s.task.next_wall_clock()).min();
         due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
     }
@@ -264,12 +270,10 @@ impl<L: Log> Worker<L> {
             };
             slot.task.buffer.push(input, record);
         }
-        for tp in self.polled.caught_up.drain(..) {
-            let route = self.routes.get(&tp).copied();
-            if let Some((slot, input)) = route
-                && let Some(input) = self.slots.get_mut(slot).and_then(|s| s.task.buffer.inputs.get_mut(input))
-            {
-                input.behind = false;
+        for (tp, next) in self.polled.caught_up.drain(..) {
+            let Some(&(slot, input)) = self.routes.get(&tp) else { continue };
+            if let Some(slot) = self.slots.get_mut(slot) {
+                slot.task.caught_up(input, next);
             }
         }
         polled?;
@@ -377,6 +381,7 @@ impl<L: Log> Worker<L> {
             }
         }
         ids.sort_unstable();
+        let mut tasks = Vec::with_capacity(ids.len());
         for id in ids {
             let inputs = self.topology.inputs(id.subtopology, id.partition);
             let missing: Vec<_> = inputs.iter().filter(|tp| !self.assignment.contains(tp)).collect();
@@ -385,9 +390,11 @@ impl<L: Log> Worker<L> {
                     "task waits: not all of its input partitions are assigned here (use the range assignor)");
                 continue;
             }
-            let task = self.new_task(id);
-            let takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
-            let restoring = takeover.begin(&task, now)?;
+            tasks.push(self.new_task(id));
+        }
+        let takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
+        let restoring = takeover.begin(&tasks, now)?;
+        for (task, restoring) in tasks.into_iter().zip(restoring) {
             self.slots.push(Slot { task, restoring: Some(restoring) });
             self.crash_point("takeover.positions-read")?;
         }
@@ -491,7 +498,7 @@ impl<L: Log> Worker<L> {
         Ok(processed)
     }
 
-    fn overlay_full(&self) -> bool {
+    pub(crate) fn overlay_full(&self) -> bool {
         self.slots.iter().map(|s| s.task.state.overlay.dirty_bytes()).sum::<usize>() > self.config.overlay_bytes_max
     }
 
@@ -513,7 +520,7 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
-    fn send_effects(&mut self) -> Result<(), Error> {
+    pub(crate) fn send_effects(&mut self) -> Result<(), Error> {
         if self.effects.is_empty() {
             return Ok(());
         }
@@ -535,150 +542,6 @@ impl<L: Log> Worker<L> {
         }
         self.effects.clear();
         Ok(())
-    }
-
-    fn commit_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
-        if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
-            return Ok(false);
-        }
-        // A clock that was set back says nothing of how long it has been: commit, and count from there.
-        let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
-        let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
-        let due = waited >= self.config.commit_interval_ms
-            || (drained && waited >= self.config.commit_min_interval_ms)
-            || self.overlay_full()
-            || self.probing > 0;
-        if due {
-            self.commit(now)?;
-        }
-        Ok(due)
-    }
-
-    /// Commits everything processed, of all tasks, in one transaction:
-    ///
-    /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
-    /// 2. one changelog record per changed entry is sent, the last value only;
-    /// 3. the positions of every task that processed anything are collected, changed state or not;
-    /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
-    /// 5. otherwise state and changelog positions go to the backend in one batch: positions may lag data, never lead it;
-    /// 6. positions are published to readers and the overlays are clean.
-    ///
-    /// # Errors
-    /// Of the log or the store; nothing is published then.
-    pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
-        if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
-            return Ok(());
-        }
-        self.crash_point("commit.begin")?;
-        for slot in self.slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.flush(now, &mut self.effects)?; // (1)
-        }
-        self.send_effects()?;
-        let with_commit = self.log.state_writes() == StateWrites::WithCommit;
-        let mut positions = Vec::new();
-        self.batch.clear();
-        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.changelog(!with_commit, now, &mut self.effects)?; // (2)
-            let inputs = slot.task.positions()?; // (3)
-            if with_commit {
-                slot.task.state.overlay.append_to(&mut self.batch);
-            }
-            positions.extend(inputs);
-        }
-        if !self.in_transaction {
-            self.log.begin()?;
-            self.in_transaction = true;
-        }
-        self.send_effects()?;
-        self.crash_point("commit.changelog-sent")?;
-        self.crash_point("commit.before-log")?;
-        let ack = self.log.commit(log::Commit { positions: &positions, state: &self.batch })?; // (4)
-        self.in_transaction = false;
-        self.crash_point("commit.after-log")?;
-        if !with_commit {
-            self.write_state(&ack, now)?; // (5)
-        }
-        self.crash_point("commit.after-state")?;
-        self.publish_commit(now); // (6)
-        self.last_commit = now;
-        Ok(())
-    }
-
-    /// Step 5 of the commit.
-    fn write_state(&mut self, ack: &log::CommitAck, now: Timestamp) -> Result<(), Error> {
-        self.batch.clear();
-        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.state.overlay.append_to(&mut self.batch);
-            let id = slot.task.id();
-            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
-            for store in stores.unwrap_or_default() {
-                let def = self.topology.stores().get(store.0 as usize);
-                let Some(topic) = def.and_then(|d| d.changelog) else {
-                    continue;
-                };
-                let changelog = TopicPartition { topic, partition: id.partition };
-                let Some((_, next)) = ack.changelogs.iter().find(|(tp, _)| *tp == changelog) else {
-                    continue;
-                };
-                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else {
-                    continue;
-                };
-                let previous = self.view.backend().position(*store_id, id.partition)?;
-                let topic_id = match previous {
-                    Some(p) => p.topic_id,
-                    None => self.log.range(changelog)?.topic_id,
-                };
-                let position = state::Position {
-                    changelog_next: next.0,
-                    topic_id,
-                    committed_at_ms: now,
-                    inputs: slot
-                        .task
-                        .buffer
-                        .inputs
-                        .iter()
-                        .map(|i| (self.topology.topic_name(i.partition.topic).to_owned(), id.partition, i.position.0))
-                        .collect(),
-                };
-                self.batch.position(*store_id, id.partition, &position);
-            }
-        }
-        self.view.backend().write(&self.batch)?;
-        Ok(())
-    }
-
-    /// Every so often, says of every store here that it is up to date: a store that was not written for long must not look
-    /// as if it had been away (tombstones it missed could be gone from the changelog).
-    fn refresh_positions(&mut self, now: Timestamp) -> Result<(), Error> {
-        let due = now.saturating_sub(self.refreshed_at) >= self.config.delete_retention_ms / REFRESHES_PER_RETENTION;
-        if !due || self.in_transaction || self.log.state_writes() == StateWrites::WithCommit {
-            return Ok(());
-        }
-        self.refreshed_at = now;
-        self.batch.clear();
-        for slot in self.slots.iter().filter(|s| s.restoring.is_none()) {
-            let id = slot.task.id();
-            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
-            for store in stores.unwrap_or_default() {
-                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else { continue };
-                if let Some(mut position) = self.view.backend().position(*store_id, id.partition)? {
-                    position.committed_at_ms = now;
-                    self.batch.position(*store_id, id.partition, &position);
-                }
-            }
-        }
-        self.view.backend().write(&self.batch)?;
-        Ok(())
-    }
-
-    fn publish_commit(&mut self, now: Timestamp) {
-        let slots = &mut self.slots;
-        self.view.publish(|tasks| {
-            for slot in slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-                slot.task.committed();
-                tasks.insert(slot.task.id(), task_view(slot, now));
-            }
-        });
     }
 
     /// Publishes which tasks are here and in what condition. The view is shared with other workers, so only what this one
@@ -784,7 +647,7 @@ impl<L: Log> Worker<L> {
     }
 }
 
-fn task_view(slot: &Slot, committed_at: Timestamp) -> TaskView {
+pub(crate) fn task_view(slot: &Slot, committed_at: Timestamp) -> TaskView {
     let phase = match (&slot.restoring, slot.task.failure()) {
         (_, Some(reason)) => Phase::Failed(reason.to_owned()),
         (Some(r), None) => Phase::Restoring { done: r.done(), total: r.total() },

@@ -322,7 +322,7 @@ impl GroupConsumer {
             return Ok(queue.clone());
         }
         let name = self.topics.name(partition.topic);
-        let queue = PartitionQueue::split(&self.consumer, name, partition.partition, &self.wakeup)
+        let queue = PartitionQueue::split(&self.consumer, name, partition.partition, Some(&self.wakeup))
             .map(Arc::new)
             .ok_or_else(|| Error::Fatal(format!("{name}-{} cannot be read", partition.partition)))?;
         self.queues.insert(partition, queue.clone());
@@ -344,7 +344,7 @@ impl GroupConsumer {
                 Fetched::Record(_) => (),
                 Fetched::End(offset) => {
                     *next = offset.max(*next);
-                    polled.caught_up.push(tp);
+                    polled.caught_up.push((tp, *next));
                 }
                 Fetched::Failed(code, text) => failed = Some((tp, code, text)),
             });

@@ -89,8 +89,6 @@ pub struct KafkaLog {
     partitions: Vec<u32>,
     /// Topic ids as of the last assignment or reset; `None` until they are asked again.
     ids: Option<FxHashMap<TopicIndex, [u8; 16]>>,
-    /// Ends of changelogs as of the last [`Log::range`]: where their restore ends.
-    ends: FxHashMap<TopicPartition, Offset>,
     /// Since when a restore has been held up by an open transaction.
     blocked_since: Option<Instant>,
     peers: Peers,
@@ -166,7 +164,6 @@ impl KafkaLog {
             topics,
             partitions,
             ids: Some(ids),
-            ends: FxHashMap::default(),
             blocked_since: None,
             peers,
             replayer,
@@ -184,6 +181,30 @@ impl KafkaLog {
 
     fn producer(&mut self) -> Result<&mut TransactionalProducer, Error> {
         self.producer.as_mut().ok_or_else(|| Error::Unknown("there is no producer; it is to be reset".to_owned()))
+    }
+
+    /// `which` end of each of these partitions as a reader of uncommitted records sees it, all in one request to a broker
+    /// (`fetch_watermarks` makes two for each partition). ListOffsets has the two ends as special timestamps.
+    fn offsets(&self, partitions: &[TopicPartition], which: NativeOffset) -> Result<Vec<Offset>, Error> {
+        let mut wanted = TopicPartitionList::with_capacity(partitions.len());
+        for tp in partitions {
+            wanted
+                .add_partition_offset(self.topics.name(tp.topic), native_partition(*tp), which)
+                .map_err(|e| Error::Unknown(e.to_string()))?;
+        }
+        let found = self
+            .observer
+            .offsets_for_times(wanted, QUERY_TIMEOUT)
+            .map_err(|e| Error::Unknown(format!("extent of partitions: {e}")))?;
+        let offset = |tp: &TopicPartition| {
+            let name = self.topics.name(tp.topic);
+            let element = found.find_partition(name, native_partition(*tp));
+            match element.map(|e| e.error().map(|()| e.offset())) {
+                Some(Ok(NativeOffset::Offset(offset))) => Ok(Offset(offset)),
+                other => Err(Error::Unknown(format!("extent of {name}-{}: {other:?}", tp.partition))),
+            }
+        };
+        partitions.iter().map(offset).collect()
     }
 
     /// A topic deleted and created again gets another id: asked anew after every assignment.
@@ -388,30 +409,32 @@ impl Log for KafkaLog {
         }
     }
 
-    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
-        let name = self.topics.name(partition.topic);
-        let (start, end) = self
-            .observer
-            .fetch_watermarks(name, native_partition(partition), QUERY_TIMEOUT)
-            .map_err(|e| Error::Unknown(format!("{name}-{}: {e}", partition.partition)))?;
-        let (start, end) = (Offset(start), Offset(end));
-        self.ends.insert(partition, end);
-        let topic_id = self.topic_id(partition.topic)?;
-        Ok(LogRange { topic_id, start, end })
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let starts = self.offsets(partitions, NativeOffset::Beginning)?;
+        let ends = self.offsets(partitions, NativeOffset::End)?;
+        let mut ranges = Vec::with_capacity(partitions.len());
+        for ((partition, start), end) in partitions.iter().zip(starts).zip(ends) {
+            ranges.push(LogRange { topic_id: self.topic_id(partition.topic)?, start, end });
+        }
+        Ok(ranges)
+    }
+
+    fn writes_markers(&self) -> bool {
+        true
     }
 
     fn replay(
         &mut self,
         changelog: TopicPartition,
         from: Offset,
+        to: Offset,
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error> {
-        let end = match self.ends.get(&changelog) {
-            Some(end) => *end,
-            None => self.range(changelog)?.end,
-        };
-        let replayed = self.replayer.step(changelog, from, end, records_max, records)?;
+        let replayed = self.replayer.step(changelog, from, to, records_max, records)?;
         if replayed.blocked {
             self.held_up();
         } else {

@@ -86,7 +86,7 @@ unsafe impl Send for Scratch {}
 pub(super) struct PartitionQueue<C: ConsumerContext + 'static> {
     queue: NonNull<sys::rd_kafka_queue_t>,
     // Dropped after `Drop::drop` has destroyed the queue.
-    wakeup: Arc<Wakeup>,
+    _wakeup: Option<Arc<Wakeup>>,
     _consumer: Arc<BaseConsumer<C>>,
 }
 
@@ -96,12 +96,13 @@ unsafe impl<C: ConsumerContext> Send for PartitionQueue<C> {}
 unsafe impl<C: ConsumerContext> Sync for PartitionQueue<C> {}
 
 impl<C: ConsumerContext> PartitionQueue<C> {
-    /// Splits a partition off; to be done before it is assigned. `None` for a name librdkafka cannot take.
+    /// Splits a partition off; to be done before it is assigned. `wakeup` is told when something arrives, if anyone waits
+    /// for that. `None` for a name librdkafka cannot take.
     pub(super) fn split(
         consumer: &Arc<BaseConsumer<C>>,
         topic: &str,
         partition: u32,
-        wakeup: &Arc<Wakeup>,
+        wakeup: Option<&Arc<Wakeup>>,
     ) -> Option<Self> {
         let topic = CString::new(topic).ok()?;
         let partition = i32::try_from(partition).ok()?;
@@ -111,8 +112,10 @@ impl<C: ConsumerContext> PartitionQueue<C> {
             let queue = sys::rd_kafka_queue_get_partition(consumer.client().native_ptr(), topic.as_ptr(), partition);
             let queue = NonNull::new(queue)?;
             sys::rd_kafka_queue_forward(queue.as_ptr(), ptr::null_mut());
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(wake), Arc::as_ptr(wakeup).cast_mut().cast());
-            Some(PartitionQueue { queue, wakeup: wakeup.clone(), _consumer: consumer.clone() })
+            if let Some(wakeup) = wakeup {
+                sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(wake), Arc::as_ptr(wakeup).cast_mut().cast());
+            }
+            Some(PartitionQueue { queue, _wakeup: wakeup.cloned(), _consumer: consumer.clone() })
         }
     }
 
@@ -147,7 +150,6 @@ impl<C: ConsumerContext> Drop for PartitionQueue<C> {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
         }
-        debug_assert!(Arc::strong_count(&self.wakeup) >= 1);
     }
 }
 

@@ -11,11 +11,9 @@ use streams::log::{Error, Replayed};
 use streams::{Incoming, Offset, TopicPartition};
 
 use super::consumer::{MemberContext, native_partition, seek};
-use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
+use super::native::{Fetched, PartitionQueue, Scratch};
 use super::{Topics, in_background};
 
-/// Longest wait of one step for the first record.
-const STEP_WAIT: Duration = Duration::from_millis(50);
 /// Silence of the log after which a step fails.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// A consumer that has restored nothing for so long goes.
@@ -41,7 +39,6 @@ pub(super) struct Replayer {
     partitions: Vec<Replaying>,
     consumer: Option<Arc<BaseConsumer<MemberContext>>>,
     used: Instant,
-    wakeup: Arc<Wakeup>,
     scratch: Scratch,
 }
 
@@ -54,7 +51,6 @@ impl Replayer {
             partitions: Vec::new(),
             consumer: None,
             used: Instant::now(),
-            wakeup: Arc::default(),
             scratch: Scratch::default(),
         }
     }
@@ -106,14 +102,15 @@ impl Replayer {
             return Ok(i);
         }
         let name = self.topics.name(changelog.topic);
-        let queue = PartitionQueue::split(&consumer, name, changelog.partition, &self.wakeup)
+        let queue = PartitionQueue::split(&consumer, name, changelog.partition, None)
             .ok_or_else(|| Error::Fatal(format!("{name} cannot be read")))?;
         consumer.incremental_assign(&list).map_err(|e| Error::Unknown(format!("restore of {name}: {e}")))?;
         self.partitions.push(Replaying { changelog, queue, next: from, stable_end: None, heard: Instant::now() });
         Ok(self.partitions.len() - 1)
     }
 
-    /// One step, as [`streams::log::Log::replay`]; `end` is where the caller's restore ends.
+    /// One step, as [`streams::log::Log::replay`]; `end` is where the caller's restore ends. It never waits, so that all
+    /// changelogs of a restore are asked for before the first answer is there.
     pub(super) fn step(
         &mut self,
         changelog: TopicPartition,
@@ -129,10 +126,9 @@ impl Replayer {
         let Some(p) = self.partitions.get_mut(i) else {
             return Err(Error::Unknown("restore lost its place".to_owned()));
         };
-        let (before, deadline) = (records.len(), Instant::now() + STEP_WAIT);
+        let before = records.len();
         let mut failed = None;
         loop {
-            self.wakeup.clear();
             let room = records_max - (records.len() - before).min(records_max);
             let (next, stable_end) = (&mut p.next, &mut p.stable_end);
             let taken = p.queue.drain(&mut self.scratch, room.min(BATCH_RECORDS_MAX), |fetched| match fetched {
@@ -149,15 +145,10 @@ impl Replayer {
             });
             if taken > 0 {
                 p.heard = Instant::now();
-                if records.len() - before < records_max && p.next < end {
-                    continue;
-                }
             }
-            let waited = Instant::now() >= deadline;
-            if p.next >= end || records.len() > before || waited || failed.is_some() {
+            if taken == 0 || p.next >= end || records.len() - before >= records_max || failed.is_some() {
                 break;
             }
-            self.wakeup.wait_until(deadline);
         }
         if let Some((code, text)) = failed {
             let name = self.topics.name(changelog.topic);

@@ -55,7 +55,7 @@ impl KafkaTail {
         let mut list = TopicPartitionList::with_capacity(start.len());
         let mut parts = Vec::with_capacity(start.len());
         for (partition, offset) in &start {
-            let queue = PartitionQueue::split(&consumer, &name, *partition, &wakeup)
+            let queue = PartitionQueue::split(&consumer, &name, *partition, Some(&wakeup))
                 .ok_or_else(|| TailError::UnknownTopic(topic.to_owned()))?;
             let native = i32::try_from(*partition).unwrap_or(i32::MAX);
             list.add_partition_offset(&name, native, NativeOffset::Offset(offset.0)).map_err(unavailable)?;

@@ -221,7 +221,7 @@ impl LocalLog {
             news |= input.next != before || caught_up != input.caught_up;
             input.caught_up = caught_up;
             if caught_up {
-                polled.caught_up.push(at);
+                polled.caught_up.push((at, Offset(input.next)));
             }
         }
         Ok(news)
@@ -343,21 +343,29 @@ impl Log for LocalLog {
         committed.collect::<Result<_, Error>>().map_err(Into::into)
     }
 
-    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, LogError> {
-        let log = self.partition_log(partition)?;
-        let topic = self.topics.get(partition.topic.0 as usize).and_then(Option::as_ref);
-        let extent = log.extent();
-        Ok(LogRange {
-            topic_id: topic.map(|t| t.stored.id).unwrap_or_default(),
-            start: Offset(extent.start),
-            end: Offset(extent.end),
-        })
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, LogError> {
+        let range = |partition: &TopicPartition| -> Result<LogRange, Error> {
+            let extent = self.partition_log(*partition)?.extent();
+            let topic = self.topics.get(partition.topic.0 as usize).and_then(Option::as_ref);
+            Ok(LogRange {
+                topic_id: topic.map(|t| t.stored.id).unwrap_or_default(),
+                start: Offset(extent.start),
+                end: Offset(extent.end),
+            })
+        };
+        partitions.iter().map(range).collect::<Result<_, _>>().map_err(Into::into)
+    }
+
+    /// A commit is one write: nothing is ever half visible.
+    fn writes_markers(&self) -> bool {
+        false
     }
 
     fn replay(
         &mut self,
         changelog: TopicPartition,
         from: Offset,
+        _to: Offset,
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, LogError> {

@@ -477,7 +477,8 @@ impl Log for SimLog {
                 *next = entry.record.offset.next();
             }
             if entries.len() < POLL_RECORDS_MAX {
-                polled.caught_up.push(*tp);
+                *next = (*next).max(Offset(log.last_stable()));
+                polled.caught_up.push((*tp, *next));
             }
         }
         Ok(())
@@ -575,19 +576,27 @@ impl Log for SimLog {
         Ok(inputs.iter().map(|tp| inner.positions.get(tp).cloned()).collect())
     }
 
-    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error> {
         let inner = self.cluster.lock();
-        let (start, end) = inner.logs.get(&partition).map_or((0, 0), |log| (log.start, log.end()));
-        let mut topic_id = [0_u8; 16];
-        let [a, b, ..] = &mut topic_id;
-        [*a, *b] = partition.topic.0.to_be_bytes();
-        Ok(LogRange { topic_id, start: Offset(start), end: Offset(end) })
+        let range = |partition: &TopicPartition| {
+            let (start, end) = inner.logs.get(partition).map_or((0, 0), |log| (log.start, log.end()));
+            let mut topic_id = [0_u8; 16];
+            let [a, b, ..] = &mut topic_id;
+            [*a, *b] = partition.topic.0.to_be_bytes();
+            LogRange { topic_id, start: Offset(start), end: Offset(end) }
+        };
+        Ok(partitions.iter().map(range).collect())
+    }
+
+    fn writes_markers(&self) -> bool {
+        true
     }
 
     fn replay(
         &mut self,
         changelog: TopicPartition,
         from: Offset,
+        _to: Offset,
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error> {

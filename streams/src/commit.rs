@@ -1,0 +1,171 @@
+//! The commit: everything processed since the last one becomes true at once, or not at all.
+
+use state::Position;
+
+use crate::error::Error;
+use crate::limits;
+use crate::log::{self, Log, StateWrites};
+use crate::types::{Timestamp, TopicPartition};
+use crate::worker::{Worker, task_view};
+
+/// How often within `delete.retention.ms` a store that is here is marked as up to date.
+const REFRESHES_PER_RETENTION: i64 = 8;
+
+impl<L: Log> Worker<L> {
+    pub(crate) fn commit_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
+        let idle = !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed);
+        if idle && !self.take_passed_markers(now) {
+            return Ok(false);
+        }
+        // A clock that was set back says nothing of how long it has been: commit, and count from there.
+        let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
+        let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
+        let due = waited >= self.config.commit_interval_ms
+            || (drained && waited >= self.config.commit_min_interval_ms)
+            || self.overlay_full()
+            || self.probing > 0;
+        if due {
+            self.commit(now)?;
+        }
+        Ok(due)
+    }
+
+    /// After some quiet time, positions that moved over markers alone are committed too: a drained partition shows no lag,
+    /// and one that retention has emptied since is not taken for lost. True when there is such a position.
+    fn take_passed_markers(&mut self, now: Timestamp) -> bool {
+        let quiet = now.saturating_sub(self.last_commit) >= limits::IDLE_COMMIT_MS;
+        let mut any = false;
+        for slot in self.slots.iter_mut().filter(|s| quiet && s.restoring.is_none() && s.task.passed_markers) {
+            slot.task.commit_needed = true;
+            any = true;
+        }
+        any
+    }
+
+    /// Commits everything processed, of all tasks, in one transaction:
+    ///
+    /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
+    /// 2. one changelog record per changed entry is sent, the last value only;
+    /// 3. the positions of every task that processed anything are collected, changed state or not;
+    /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
+    /// 5. otherwise state and changelog positions go to the backend in one batch: positions may lag data, never lead it;
+    /// 6. positions are published to readers and the overlays are clean.
+    ///
+    /// # Errors
+    /// Of the log or the store; nothing is published then.
+    pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
+            return Ok(());
+        }
+        self.crash_point("commit.begin")?;
+        for slot in self.slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.flush(now, &mut self.effects)?; // (1)
+        }
+        self.send_effects()?;
+        let with_commit = self.log.state_writes() == StateWrites::WithCommit;
+        let mut positions = Vec::new();
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.changelog(!with_commit, now, &mut self.effects)?; // (2)
+            let inputs = slot.task.positions()?; // (3)
+            if with_commit {
+                slot.task.state.overlay.append_to(&mut self.batch);
+            }
+            positions.extend(inputs);
+        }
+        if !self.in_transaction {
+            self.log.begin()?;
+            self.in_transaction = true;
+        }
+        self.send_effects()?;
+        self.crash_point("commit.changelog-sent")?;
+        self.crash_point("commit.before-log")?;
+        let ack = self.log.commit(log::Commit { positions: &positions, state: &self.batch })?; // (4)
+        self.in_transaction = false;
+        self.crash_point("commit.after-log")?;
+        if !with_commit {
+            self.write_state(&ack, now)?; // (5)
+        }
+        self.crash_point("commit.after-state")?;
+        self.publish_commit(now); // (6)
+        self.last_commit = now;
+        Ok(())
+    }
+
+    /// Step 5 of the commit.
+    fn write_state(&mut self, ack: &log::CommitAck, now: Timestamp) -> Result<(), Error> {
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.state.overlay.append_to(&mut self.batch);
+            let id = slot.task.id();
+            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
+            for store in stores.unwrap_or_default() {
+                let def = self.topology.stores().get(store.0 as usize);
+                let Some(topic) = def.and_then(|d| d.changelog) else {
+                    continue;
+                };
+                let changelog = TopicPartition { topic, partition: id.partition };
+                let Some((_, next)) = ack.changelogs.iter().find(|(tp, _)| *tp == changelog) else {
+                    continue;
+                };
+                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else {
+                    continue;
+                };
+                let previous = self.view.backend().position(*store_id, id.partition)?;
+                let topic_id = match previous {
+                    Some(p) => p.topic_id,
+                    None => self.log.ranges(&[changelog])?.first().map(|r| r.topic_id).unwrap_or_default(),
+                };
+                let position = Position {
+                    changelog_next: next.0,
+                    topic_id,
+                    committed_at_ms: now,
+                    inputs: slot
+                        .task
+                        .buffer
+                        .inputs
+                        .iter()
+                        .map(|i| (self.topology.topic_name(i.partition.topic).to_owned(), id.partition, i.position.0))
+                        .collect(),
+                };
+                self.batch.position(*store_id, id.partition, &position);
+            }
+        }
+        self.view.backend().write(&self.batch)?;
+        Ok(())
+    }
+
+    /// Every so often, says of every store here that it is up to date: a store that was not written for long must not look
+    /// as if it had been away (tombstones it missed could be gone from the changelog).
+    pub(crate) fn refresh_positions(&mut self, now: Timestamp) -> Result<(), Error> {
+        let due = now.saturating_sub(self.refreshed_at) >= self.config.delete_retention_ms / REFRESHES_PER_RETENTION;
+        if !due || self.in_transaction || self.log.state_writes() == StateWrites::WithCommit {
+            return Ok(());
+        }
+        self.refreshed_at = now;
+        self.batch.clear();
+        for slot in self.slots.iter().filter(|s| s.restoring.is_none()) {
+            let id = slot.task.id();
+            let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
+            for store in stores.unwrap_or_default() {
+                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else { continue };
+                if let Some(mut position) = self.view.backend().position(*store_id, id.partition)? {
+                    position.committed_at_ms = now;
+                    self.batch.position(*store_id, id.partition, &position);
+                }
+            }
+        }
+        self.view.backend().write(&self.batch)?;
+        Ok(())
+    }
+
+    fn publish_commit(&mut self, now: Timestamp) {
+        let slots = &mut self.slots;
+        self.view.publish(|tasks| {
+            for slot in slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+                slot.task.committed();
+                tasks.insert(slot.task.id(), task_view(slot, now));
+            }
+        });
+    }
+}

@@ -178,6 +178,15 @@ fn run(seed: u64, injected: &Arc<Injected>) {
                 instance.turn(now);
                 instance.worker = None;
             }
+            11 if rng.one_in(4) => {
+                injected.count("markers held back or not");
+                cluster.hold_markers(rng.one_in(2));
+            }
+            12 => {
+                if cluster.deliver_marker(usize::try_from(rng.below(4)).expect("small")) {
+                    injected.count("a marker late");
+                }
+            }
             _ if instance.worker.is_none() => {
                 instance.dead_for += 1;
                 if rng.one_in(4) {
@@ -202,6 +211,7 @@ fn heal(
     injected: &Arc<Injected>,
     mut now: i64,
 ) {
+    cluster.hold_markers(false);
     for instance in instances.iter_mut() {
         instance.fuse.store(-1, Ordering::Relaxed);
         instance.fault.store(0, Ordering::Relaxed);

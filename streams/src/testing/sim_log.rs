@@ -134,6 +134,10 @@ struct Inner {
     rebalancing: bool,
     incarnations: u64,
     producers: BTreeMap<String, Producer>,
+    /// Markers are held back until [`SimCluster::deliver_marker`].
+    holds_markers: bool,
+    /// Transactions that are decided, and partitions that have not heard of it, in the order of decision.
+    undelivered: Vec<(String, TopicPartition, Status)>,
 }
 
 /// The cluster: shared by all [`SimLog`]s of a test.
@@ -172,6 +176,8 @@ impl SimCluster {
             rebalancing: false,
             incarnations: 0,
             producers: BTreeMap::new(),
+            holds_markers: false,
+            undelivered: Vec::new(),
         };
         SimCluster { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -256,6 +262,20 @@ impl SimCluster {
         }
     }
 
+    /// From now on, a decided transaction's markers reach its partitions one by one, by [`SimCluster::deliver_marker`]; or,
+    /// again, at once. As in Kafka the group's positions come first, EndTxn answers before any marker is written, and the
+    /// next transaction of the same id waits for all of them.
+    pub fn hold_markers(&self, hold: bool) {
+        let mut inner = self.lock();
+        inner.holds_markers = hold;
+        while !hold && inner.deliver(0) {}
+    }
+
+    /// Writes one marker that is held back, the `n`th; false when there is none.
+    pub fn deliver_marker(&self, n: usize) -> bool {
+        self.lock().deliver(n)
+    }
+
     /// The group drops a member whose session timed out.
     pub fn expire_member(&self, instance: &str) {
         let mut inner = self.lock();
@@ -331,23 +351,37 @@ impl Inner {
     }
 
     fn end_transaction(&mut self, id: &str, status: Status) {
+        self.deliver_all_of(id);
         let written = self.producers.get_mut(id).map(|p| std::mem::take(&mut p.written)).unwrap_or_default();
-        for tp in written {
-            let Some(log) = self.logs.get_mut(&tp) else {
-                continue;
-            };
-            let Some(first) = log.open.remove(id) else {
-                continue;
-            };
-            let first = log.at(first);
-            for entry in log.entries.iter_mut().skip(first).filter(|e| e.status == Status::Open) {
-                // One partition may hold several open transactions; an entry names its own by key of its open set.
-                if entry.record.headers().last(OWNER) == Some(Some(id.as_bytes())) {
-                    entry.status = status;
-                }
-            }
-            self.append(tp, Status::Marker, None, None, 0, Headers::default());
+        self.undelivered.extend(written.into_iter().map(|tp| (id.to_owned(), tp, status)));
+        if !self.holds_markers {
+            self.deliver_all_of(id);
         }
+    }
+
+    fn deliver_all_of(&mut self, id: &str) {
+        while let Some(n) = self.undelivered.iter().position(|(of, _, _)| of == id) {
+            self.deliver(n);
+        }
+    }
+
+    /// Writes a marker of those decided; false when there are not so many.
+    fn deliver(&mut self, n: usize) -> bool {
+        if n >= self.undelivered.len() {
+            return false;
+        }
+        let (id, tp, status) = self.undelivered.remove(n);
+        let Some(log) = self.logs.get_mut(&tp) else { return true };
+        let Some(first) = log.open.remove(&id) else { return true };
+        let first = log.at(first);
+        for entry in log.entries.iter_mut().skip(first).filter(|e| e.status == Status::Open) {
+            // One partition may hold several open transactions; an entry names its own by key of its open set.
+            if entry.record.headers().last(OWNER) == Some(Some(id.as_bytes())) {
+                entry.status = status;
+            }
+        }
+        self.append(tp, Status::Marker, None, None, 0, Headers::default());
+        true
     }
 
     fn start_rebalance(&mut self) {
@@ -501,6 +535,7 @@ impl Log for SimLog {
         let cluster = self.cluster.clone();
         let mut inner = cluster.lock();
         self.check_epoch(&inner)?;
+        inner.deliver_all_of(&self.transactional_id);
         let count = inner.partitions.get(record.topic.0 as usize).copied().unwrap_or(1);
         let spread = u32::try_from(inner.sequence % u64::from(count.max(1))).unwrap_or(0);
         let at = TopicPartition { topic: record.topic, partition: record.partition.unwrap_or(spread) };

@@ -9,6 +9,7 @@ part quick 45m "~3 min" "formatting, clippy, shellcheck, and every Rust test: ne
 part conformance 20m "~1 min" "Kafka Streams' own cases, 159 of them, against the production task, with a count by area; part of quick as well"
 part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly-once, fencing, takeover"
 part clients 20m "45 s" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
+part registry 15m "30 s" "the same with a real schema registry (Apicurio): schemas registered there, its ids on every record"
 
 part seeds 10m "20 s" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
 part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
@@ -52,6 +53,16 @@ part_clients() {
   start_store_on_kafka $((PORT_BASE + 2))
   client_tests test_orders.py test_partitions.py test_dead_letters.py
   do_it "$LOADGEN" audit --kafka "$BROKERS" --http "$STORE_URL" --payment-url "$PROVIDER_URL"
+}
+
+# The same clients, with ids that neither they nor the node chose: both get them from a registry by its REST interface.
+part_registry() {
+  need_python
+  build_programs
+  start_registry $((PORT_BASE + 4))
+  start_kafka "$PORT_BASE"
+  start_store_on_kafka $((PORT_BASE + 2)) --set "registry.url=$REGISTRY_URL"
+  client_tests test_registry.py test_orders.py
 }
 
 # The commands name port 8088, so it is not one of this part's own.
@@ -152,23 +163,23 @@ start_provider() {
   serve payment-sim "$PROVIDER_URL/settings" "$ORDERFLOW" payment-sim --listen "127.0.0.1:$1"
 }
 
-# start_store_on_kafka PORT: topics, a payment provider on PORT+1 and one node on PORT; leaves its base URL in $STORE_URL.
+# start_store_on_kafka PORT [options of run…]: topics, a payment provider on PORT+1 and one node on PORT; leaves its base URL in $STORE_URL.
 start_store_on_kafka() {
-  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS"
+  do_it "$ORDERFLOW" topics --app fashion-store --brokers "$BROKERS" "${@:2}"
   start_provider $(($1 + 1))
-  start_instance node "$1"
+  start_instance node "$1" "${@:2}"
 }
 
-# start_instance NAME PORT: one node on $BROKERS; leaves its base URL in $STORE_URL.
+# start_instance NAME PORT [options of run…]: one node on $BROKERS; leaves its base URL in $STORE_URL.
 start_instance() {
   STORE_URL=http://127.0.0.1:$2
   serve "$1" "$STORE_URL/readyz" "$ORDERFLOW" run --app fashion-store --brokers "$BROKERS" --listen "127.0.0.1:$2" \
-    --instance-id "$1" --data-dir "$PART_DIR/$1" --set "payment.url=$PROVIDER_URL"
+    --instance-id "$1" --data-dir "$PART_DIR/$1" --set "payment.url=$PROVIDER_URL" "${@:3}"
 }
 
 # client_tests FILE…: the Python tests of tests/clients, against $STORE_URL, and $BROKERS, $PROVIDER_URL where there are any.
 client_tests() {
   do_it env PYTHONDONTWRITEBYTECODE=1 ORDERFLOW_URL="$STORE_URL" ORDERFLOW_BROKERS="${BROKERS:-}" \
-    PROVIDER_URL="${PROVIDER_URL:-}" KAFKA_JARS="${KAFKA_JARS:-}" \
+    PROVIDER_URL="${PROVIDER_URL:-}" REGISTRY_URL="${REGISTRY_URL:-}" KAFKA_JARS="${KAFKA_JARS:-}" \
     "$VENV/bin/python" -m pytest -c "$ROOT/tests/clients/pytest.ini" "${@/#/$ROOT/tests/clients/}"
 }

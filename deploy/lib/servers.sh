@@ -56,3 +56,12 @@ start_kafka() {
   # shellcheck disable=SC2034
   BROKERS=127.0.0.1:$1
 }
+
+# start_registry PORT: an empty schema registry of this script's own, gone when the script ends.
+# Leaves its Confluent-compatible base URL in $REGISTRY_URL.
+start_registry() {
+  local data=$SERVERS_DIR/registry-$1
+  at_exit "$ROOT/deploy/registry/registry.sh" stop --data "$data"
+  # shellcheck disable=SC2034
+  REGISTRY_URL=$("$ROOT/deploy/registry/registry.sh" start --port "$1" --data "$data")
+}

@@ -5,6 +5,7 @@ They read from the environment where it is, and refuse to guess:
   ORDERFLOW_URL       base URL of the store, or of one of its instances
   ORDERFLOW_BROKERS   bootstrap address of the Kafka cluster it runs on, for the tests that need one
   PROVIDER_URL        base URL of its `orderflow payment-sim`, for the tests that set how it behaves
+  REGISTRY_URL        Confluent-compatible base URL of the registry that the store uses, if it does not use its own ids
   KAFKA_JARS          folder of Kafka's own jars (`deploy/kafka/kafka.sh jars`), for the Java client
 
 The parts of `./test` start everything and set them (tests/parts.sh).
@@ -49,8 +50,8 @@ def web():
 
 @pytest.fixture(scope="session")
 def registry(web):
-    """Confluent's own registry client, against the schemas that the node serves."""
-    return SchemaRegistryClient({"url": web.base + "/registry"})
+    """Confluent's own registry client, against the schemas that the node serves, or the registry that it was given."""
+    return SchemaRegistryClient({"url": os.environ.get("REGISTRY_URL") or web.base + "/registry"})
 
 
 @pytest.fixture

@@ -131,8 +131,13 @@ impl<L: Log> Worker<L> {
                 self.batch.position(*store_id, id.partition, &position);
             }
         }
-        self.view.backend().write(&self.batch)?;
-        Ok(())
+        self.write_batch()
+    }
+
+    /// Writes to the stores, provided that all tasks here are still this worker's.
+    fn write_batch(&self) -> Result<(), Error> {
+        let claims = self.slots.iter().filter(|s| s.restoring.is_none()).map(|s| &s.claim);
+        self.view.with_claims(claims, |backend| backend.write(&self.batch))
     }
 
     /// Every so often, says of every store here that it is up to date: a store that was not written for long must not look
@@ -155,8 +160,7 @@ impl<L: Log> Worker<L> {
                 }
             }
         }
-        self.view.backend().write(&self.batch)?;
-        Ok(())
+        self.write_batch()
     }
 
     fn publish_commit(&mut self, now: Timestamp) {

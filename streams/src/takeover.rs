@@ -33,7 +33,7 @@ use crate::record::Incoming;
 use crate::task::Task;
 use crate::topology::StoreIndex;
 use crate::types::{Offset, Partition, Timestamp, TopicPartition};
-use crate::view::View;
+use crate::view::{Claim, View};
 use crate::worker::Config;
 
 /// A task's stores on their way to the end of their changelogs.
@@ -81,13 +81,13 @@ pub(crate) struct Takeover<'a, L> {
 
 impl<L: Log> Takeover<'_, L> {
     /// Steps 2 and 3 for all these tasks, and the decision per store where to start.
-    pub(crate) fn begin(mut self, tasks: &[Task], now: Timestamp) -> Result<Vec<Restoring>, Error> {
+    pub(crate) fn begin(mut self, tasks: &[Task], claims: &[Claim], now: Timestamp) -> Result<Vec<Restoring>, Error> {
         let inputs = || tasks.iter().flat_map(|t| &t.buffer.inputs).map(|i| i.partition);
         let committed = self.log.committed(&inputs().collect::<Vec<_>>())?; // (2)
         let asked: Vec<TopicPartition> = inputs().chain(tasks.iter().flat_map(|t| self.changelogs(t))).collect();
         let ranges: FxHashMap<TopicPartition, LogRange> = asked.iter().copied().zip(self.log.ranges(&asked)?).collect(); // (3)
         let committed: FxHashMap<TopicPartition, Option<Committed>> = inputs().zip(committed).collect();
-        tasks.iter().map(|task| self.plan(task, &committed, &ranges, now)).collect()
+        tasks.iter().zip(claims).map(|(task, claim)| self.plan(task, claim, &committed, &ranges, now)).collect()
     }
 
     /// Changelogs of a task's stores that have one to catch up from.
@@ -108,6 +108,7 @@ impl<L: Log> Takeover<'_, L> {
     fn plan(
         &mut self,
         task: &Task,
+        claim: &Claim,
         committed: &FxHashMap<TopicPartition, Option<Committed>>,
         ranges: &FxHashMap<TopicPartition, LogRange>,
         now: Timestamp,
@@ -133,7 +134,7 @@ impl<L: Log> Takeover<'_, L> {
         let topology = self.view.topology().clone();
         let own = topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores()).unwrap_or_default();
         for store in own {
-            if let Some(s) = self.plan_store(*store, id.partition, any_committed, ranges, now)? {
+            if let Some(s) = self.plan_store(*store, id.partition, claim, any_committed, ranges, now)? {
                 stores.push(s);
             }
         }
@@ -145,6 +146,7 @@ impl<L: Log> Takeover<'_, L> {
         &mut self,
         store: StoreIndex,
         partition: Partition,
+        claim: &Claim,
         any_committed: bool,
         ranges: &FxHashMap<TopicPartition, LogRange>,
         now: Timestamp,
@@ -173,7 +175,7 @@ impl<L: Log> Takeover<'_, L> {
                 (next, Offset(next.0 + marker))
             }
             _ => {
-                backend.drop_partition(*id, partition)?;
+                self.view.with_claims([claim].into_iter(), |b| b.drop_partition(*id, partition))?;
                 (range.start, range.start)
             }
         };
@@ -183,7 +185,13 @@ impl<L: Log> Takeover<'_, L> {
     }
 
     /// Step 4, a bounded piece of it; true when every store has reached its end.
-    pub(crate) fn step(&mut self, task: &Task, restoring: &mut Restoring, now: Timestamp) -> Result<bool, Error> {
+    pub(crate) fn step(
+        &mut self,
+        task: &Task,
+        claim: &Claim,
+        restoring: &mut Restoring,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let mut records = Vec::new();
         let mut batch = Batch::default();
         let mut complete = true;
@@ -213,7 +221,7 @@ impl<L: Log> Takeover<'_, L> {
                 inputs: Vec::new(),
             };
             batch.position(store.id, partition, &position);
-            self.view.backend().write(&batch)?;
+            self.view.with_claims([claim].into_iter(), |backend| backend.write(&batch))?;
             store.next = replayed.next;
             restoring.restored += records.len() as u64;
         }

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use state::{Backend, Direction, Range, StoreId};
 
+use crate::error::Error;
 use crate::globals::Progress;
+use crate::log;
 use crate::serde::SerdeError;
 use crate::task::Counters;
 use crate::topology::{StoreDef, StoreIndex, Topology};
@@ -62,7 +64,25 @@ pub struct View {
     /// Global stores have been read to their end once.
     globals_ready: AtomicBool,
     tasks: RwLock<BTreeMap<TaskId, TaskView>>,
+    claims: RwLock<Claims>,
     listeners: RwLock<Vec<Arc<dyn Listener>>>,
+}
+
+/// Which takeover of each task was the last in this process.
+#[derive(Debug, Default)]
+struct Claims {
+    given: u64,
+    last: BTreeMap<TaskId, u64>,
+}
+
+/// One worker's right to write a task's stores; void once another worker of the process has taken the task over.
+///
+/// Workers of a process share its stores. The group gives a task to one of them at a time, but a worker that stood still
+/// while that changed does not know it yet: without this it could write what it restored or committed over newer state.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    task: TaskId,
+    number: u64,
 }
 
 impl View {
@@ -83,6 +103,7 @@ impl View {
             backend,
             store_ids,
             tasks: RwLock::default(),
+            claims: RwLock::default(),
             listeners: RwLock::default(),
             globals: Mutex::default(),
             globals_ready,
@@ -214,13 +235,40 @@ impl View {
         self.globals_ready.store(true, Ordering::Release);
     }
 
+    /// Takes a task's stores over from whichever worker of this process had them.
+    pub(crate) fn claim(&self, task: TaskId) -> Claim {
+        let mut claims = self.claims.write().unwrap_or_else(PoisonError::into_inner);
+        claims.given += 1;
+        let number = claims.given;
+        claims.last.insert(task, number);
+        Claim { task, number }
+    }
+
+    /// Changes stores, with the right to do so held for the time of the change.
+    ///
+    /// # Errors
+    /// [`log::Error::Fenced`] when a claim is void; nothing was changed then. Otherwise of the change.
+    pub(crate) fn with_claims<'a>(
+        &self,
+        mut claims: impl Iterator<Item = &'a Claim>,
+        change: impl FnOnce(&dyn Backend) -> Result<(), state::Error>,
+    ) -> Result<(), Error> {
+        // Shared: workers write their own tasks' stores at the same time, and a takeover waits for all of them.
+        let held = read(&self.claims);
+        if let Some(void) = claims.find(|c| held.last.get(&c.task) != Some(&c.number)) {
+            let reason = format!("another worker of this process has taken task {} over", void.task);
+            return Err(log::Error::Fenced(reason).into());
+        }
+        Ok(change(&*self.backend)?)
+    }
+
     /// Adds a listener for the life of the view.
     pub fn listen(&self, listener: Arc<dyn Listener>) {
-        self.listeners.write().unwrap_or_else(std::sync::PoisonError::into_inner).push(listener);
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(listener);
     }
 
     pub(crate) fn publish(&self, change: impl FnOnce(&mut BTreeMap<TaskId, TaskView>)) {
-        change(&mut self.tasks.write().unwrap_or_else(std::sync::PoisonError::into_inner));
+        change(&mut self.tasks.write().unwrap_or_else(PoisonError::into_inner));
         for listener in read(&self.listeners).iter() {
             listener.published();
         }
@@ -229,7 +277,7 @@ impl View {
 
 /// A reader that panicked has not changed anything, so a poisoned lock is still good.
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a query failed.
@@ -244,4 +292,28 @@ pub enum QueryError {
     /// There is no such store, or it is of another kind.
     #[error("{0}")]
     Store(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serde::Utf8;
+    use crate::topology::{SourceOptions, TopologyBuilder};
+
+    #[test]
+    fn who_lost_a_task_to_another_worker_writes_nothing() {
+        let mut b = TopologyBuilder::new("app");
+        let source = b.source("in", &["in"], Utf8, Utf8, SourceOptions::default());
+        let sink = b.sink("out", "out", Utf8, Utf8);
+        b.connect(source, sink);
+        let topology = Arc::new(b.build().unwrap_or_else(|e| panic!("{e}")));
+        let view = View::open(topology, Arc::new(state::Memory::new())).unwrap_or_else(|e| panic!("{e}"));
+        let task = TaskId { subtopology: 0, partition: 0 };
+        let stalled = view.claim(task);
+        assert!(view.with_claims([&stalled].into_iter(), |_| Ok(())).is_ok());
+        let successor = view.claim(task);
+        let refused = view.with_claims([&stalled].into_iter(), |_| panic!("must not be called"));
+        assert!(matches!(refused, Err(Error::Log(log::Error::Fenced(_)))), "{refused:?}");
+        assert!(view.with_claims([&successor].into_iter(), |_| Ok(())).is_ok());
+    }
 }

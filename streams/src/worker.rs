@@ -19,7 +19,7 @@ use crate::takeover::{Restoring, Takeover};
 use crate::task::{ErrorPolicy, Step, Task};
 use crate::topology::Topology;
 use crate::types::{TaskId, Timestamp, TopicPartition};
-use crate::view::{Phase, TaskView, View};
+use crate::view::{Claim, Phase, TaskView, View};
 
 /// How a worker behaves.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ pub type CrashHook = Box<dyn FnMut(&'static str) -> bool + Send>;
 
 pub(crate) struct Slot {
     pub(crate) task: Task,
+    pub(crate) claim: Claim,
     /// Present while the task's stores are being caught up.
     pub(crate) restoring: Option<Restoring>,
 }
@@ -392,10 +393,12 @@ impl<L: Log> Worker<L> {
             }
             tasks.push(self.new_task(id));
         }
+        // Before a position is read: what the previous worker writes is either seen here or refused there.
+        let claims: Vec<Claim> = tasks.iter().map(|t| self.view.claim(t.id())).collect();
         let takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
-        let restoring = takeover.begin(&tasks, now)?;
-        for (task, restoring) in tasks.into_iter().zip(restoring) {
-            self.slots.push(Slot { task, restoring: Some(restoring) });
+        let restoring = takeover.begin(&tasks, &claims, now)?;
+        for ((task, claim), restoring) in tasks.into_iter().zip(claims).zip(restoring) {
+            self.slots.push(Slot { task, claim, restoring: Some(restoring) });
             self.crash_point("takeover.positions-read")?;
         }
         self.rebuild_routes();
@@ -435,7 +438,7 @@ impl<L: Log> Worker<L> {
                 continue;
             };
             let mut takeover = Takeover { log: &mut self.log, view: &self.view, config: &self.config };
-            let done = takeover.step(&slot.task, restoring, now)?;
+            let done = takeover.step(&slot.task, &slot.claim, restoring, now)?;
             self.crash_point("takeover.restore-step")?;
             if done && self.view.globals_ready() {
                 self.crash_point("takeover.before-resume")?;

@@ -14,7 +14,21 @@ pub(crate) struct Input {
     pub(crate) behind: bool,
     /// Next offset to process; what is committed.
     pub(crate) position: Offset,
+    /// Where the log ended when it was last read to its end, which may be behind what is no record (markers, aborted
+    /// records).
+    end: Offset,
     pub(crate) paused: bool,
+}
+
+impl Input {
+    /// With nothing buffered, the position moves over what is no record. True when it did.
+    fn pass_markers(&mut self) -> bool {
+        let moves = self.records.is_empty() && self.position < self.end;
+        if moves {
+            self.position = self.end;
+        }
+        moves
+    }
 }
 
 /// All inputs of a task.
@@ -33,6 +47,7 @@ impl Buffer {
                 records: VecDeque::new(),
                 behind: true,
                 position: Offset::ZERO,
+                end: Offset::ZERO,
                 paused: false,
             })
             .collect();
@@ -51,22 +66,20 @@ impl Buffer {
         }
     }
 
-    /// The log has nothing before `next` that we were not given: the input is not behind any more, and with nothing
-    /// buffered its position moves over what is no record (markers, aborted records). True when it did.
+    /// The log has nothing before `next` that we were not given: the input is not behind any more. True when its position
+    /// moved.
     pub(crate) fn caught_up(&mut self, input: usize, next: Offset) -> bool {
         let Some(input) = self.inputs.get_mut(input) else { return false };
         input.behind = false;
-        let moves = input.records.is_empty() && input.position < next;
-        if moves {
-            input.position = next;
-        }
-        moves
+        input.end = next;
+        input.pass_markers()
     }
 
     /// Forgets everything buffered.
     pub(crate) fn clear(&mut self) {
         for input in &mut self.inputs {
             input.records.clear();
+            input.end = Offset::ZERO;
         }
         self.len = 0;
     }
@@ -94,6 +107,8 @@ impl Buffer {
         let input = self.inputs.get_mut(input)?;
         let record = input.records.pop_front()?;
         input.position = record.offset.next();
+        // An end is told once, often together with the records before it.
+        input.pass_markers();
         self.len -= 1;
         Some((input.partition, record))
     }
@@ -142,10 +157,14 @@ mod tests {
         b.inputs[1].behind = false;
         assert!(!b.caught_up(0, Offset(7)), "a record is buffered");
         b.pop(0);
-        assert_eq!(b.inputs[0].position, Offset(5));
-        assert!(b.caught_up(0, Offset(7)));
+        assert_eq!(b.inputs[0].position, Offset(7), "the end was told before the record was taken");
+        assert!(b.caught_up(0, Offset(8)));
         assert!(!b.caught_up(0, Offset(6)), "never back");
-        assert_eq!(b.inputs[0].position, Offset(7));
+        assert_eq!(b.inputs[0].position, Offset(8));
+        b.push(0, record(9, 1));
+        b.push(0, record(10, 1));
+        b.pop(0);
+        assert_eq!(b.inputs[0].position, Offset(10), "a record is left");
     }
 
     #[test]

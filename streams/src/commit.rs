@@ -6,19 +6,19 @@ use crate::error::Error;
 use crate::limits;
 use crate::log::{self, Log, StateWrites};
 use crate::types::{Timestamp, TopicPartition};
-use crate::worker::{Worker, task_view};
+use crate::worker::{Slot, Worker, task_view};
 
 /// How often within `delete.retention.ms` a store that is here is marked as up to date.
 const REFRESHES_PER_RETENTION: i64 = 8;
 
 impl<L: Log> Worker<L> {
     pub(crate) fn commit_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
-        let idle = !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed);
-        if idle && !self.take_passed_markers(now) {
-            return Ok(false);
-        }
         // A clock that was set back says nothing of how long it has been: commit, and count from there.
         let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
+        let idle = !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed);
+        if idle && (waited < limits::IDLE_COMMIT_MS || !self.slots.iter().any(Slot::has_passed_markers)) {
+            return Ok(false);
+        }
         let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
         let due = waited >= self.config.commit_interval_ms
             || (drained && waited >= self.config.commit_min_interval_ms)
@@ -30,23 +30,12 @@ impl<L: Log> Worker<L> {
         Ok(due)
     }
 
-    /// After some quiet time, positions that moved over markers alone are committed too: a drained partition shows no lag,
-    /// and one that retention has emptied since is not taken for lost. True when there is such a position.
-    fn take_passed_markers(&mut self, now: Timestamp) -> bool {
-        let quiet = now.saturating_sub(self.last_commit) >= limits::IDLE_COMMIT_MS;
-        let mut any = false;
-        for slot in self.slots.iter_mut().filter(|s| quiet && s.restoring.is_none() && s.task.passed_markers) {
-            slot.task.commit_needed = true;
-            any = true;
-        }
-        any
-    }
-
     /// Commits everything processed, of all tasks, in one transaction:
     ///
     /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
     /// 2. one changelog record per changed entry is sent, the last value only;
-    /// 3. the positions of every task that processed anything are collected, changed state or not;
+    /// 3. the positions of every task that processed anything are collected, changed state or not, and those that moved over
+    ///    transaction markers only: a drained partition shows no lag, and one that retention empties is not taken for lost;
     /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
     /// 5. otherwise state and changelog positions go to the backend in one batch: positions may lag data, never lead it;
     /// 6. positions are published to readers and the overlays are clean.
@@ -54,6 +43,9 @@ impl<L: Log> Worker<L> {
     /// # Errors
     /// Of the log or the store; nothing is published then.
     pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        for slot in self.slots.iter_mut().filter(|s| s.has_passed_markers()) {
+            slot.task.commit_needed = true;
+        }
         if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
             return Ok(());
         }

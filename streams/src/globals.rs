@@ -5,11 +5,12 @@
 //! interval is over catches it up from its stored position to the topic's end; tasks start once that has been done for the
 //! first time. What is looked up is therefore committed, may lag by the interval, and is not part of any transaction.
 
+use rustc_hash::FxHashMap;
 use state::{Batch, Position};
 
 use crate::error::Error;
 use crate::limits::RESTORE_RECORDS_PER_STEP;
-use crate::log::Log;
+use crate::log::{Log, LogRange};
 use crate::partitioner::partition_for_key;
 use crate::takeover::{apply, trust};
 use crate::topology::{GlobalDef, Topology};
@@ -22,6 +23,8 @@ use crate::worker::Config;
 pub(crate) struct Progress {
     /// When the ends were last asked for.
     checked_at: Option<Timestamp>,
+    /// The ends that are being caught up to, until that is done: asking is a round trip, and a turn may be short.
+    ranges: FxHashMap<TopicPartition, LogRange>,
 }
 
 /// Catches all global stores up if it is time and no other worker is at it; true when something was applied.
@@ -40,15 +43,23 @@ pub(crate) fn update<L: Log>(log: &mut L, view: &View, config: &Config, now: Tim
     }
     let (mut applied, mut complete) = (false, true);
     for global in topology.globals() {
-        let caught_up = catch_up(log, view, topology, global, config, now)?;
+        let caught_up = match catch_up(log, view, topology, global, &mut progress.ranges, config, now) {
+            Ok(caught_up) => caught_up,
+            Err(e) => {
+                // Whatever it was, the ends may not be what they were.
+                progress.ranges.clear();
+                return Err(e);
+            }
+        };
         applied |= caught_up.applied;
         complete &= caught_up.complete;
     }
     // A log that brought nothing in its time has not said that there is nothing: the next worker to come by asks on.
     if complete {
         progress.checked_at = Some(now);
-        view.set_globals_ready();
+        progress.ranges.clear();
     }
+    view.set_globals(complete);
     Ok(applied)
 }
 
@@ -65,6 +76,7 @@ fn catch_up<L: Log>(
     view: &View,
     topology: &Topology,
     global: &GlobalDef,
+    ranges: &mut FxHashMap<TopicPartition, LogRange>,
     config: &Config,
     now: Timestamp,
 ) -> Result<CaughtUp, Error> {
@@ -76,10 +88,13 @@ fn catch_up<L: Log>(
     let mut records = Vec::new();
     let all: Vec<TopicPartition> =
         (0..partitions).map(|partition| TopicPartition { topic: global.topic, partition }).collect();
-    let ranges = log.ranges(&all)?;
+    if !all.iter().all(|p| ranges.contains_key(p)) {
+        ranges.extend(all.iter().copied().zip(log.ranges(&all)?));
+    }
     let mut partition = 0;
-    while let Some((from, range)) = (all.get(partition as usize).copied()).zip(ranges.get(partition as usize).copied())
-    {
+    while partition < partitions {
+        let from = TopicPartition { topic: global.topic, partition };
+        let Some(range) = ranges.get(&from).copied() else { break };
         let position = backend.position(store, partition)?;
         let (trusted, why) = trust(position.as_ref(), &range, now, config.delete_retention_ms);
         if let Some(why) = why {

@@ -14,10 +14,11 @@
 //! # Stores that need no catching up
 //!
 //! A store position written by a commit is that of its last changelog record; the transaction's marker comes right behind
-//! it. Nobody else can have written in between, because every other owner waits for that marker first (below). So a
-//! changelog that ends one offset past such a position holds nothing new, and the store, after a restart, a rebalance or an
-//! abort, goes on without reading anything. A marker that has not reached the changelog yet is waited for: only then is the
-//! next owner's first record sure to lie behind it. A position written by a restore is exact and gets no such allowance: an
+//! it. Nobody with stores of its own can have written in between: to take over it must read that record as committed, which
+//! it is once the marker is there. So a changelog that ends at such a position or one offset past it holds nothing new, and
+//! the store, after a restart, a rebalance or an abort, however long that took, goes on without reading anything. If it ends
+//! at the position, the marker is still on its way, and the next record written by us could come before it: the position is
+//! made exact at once and loses the allowance for a marker. So do positions written by a restore, which are exact: there an
 //! offset more can be another owner's record.
 
 use std::ops::ControlFlow;
@@ -164,24 +165,41 @@ impl<L: Log> Takeover<'_, L> {
         if !any_committed && position.is_some() && self.holds_any(*id, partition)? {
             return Err(self.state_without_positions(&format!("store '{}' partition {partition} holds", def.name)));
         }
+        if let Some(position) = position.as_ref().filter(|p| self.is_whole(p, &range)) {
+            if position.changelog_next == range.end.0 && !position.inputs.is_empty() {
+                let mut batch = Batch::default();
+                batch.position(*id, partition, &Position { inputs: Vec::new(), ..position.clone() });
+                self.view.with_claims([claim].into_iter(), |backend| backend.write(&batch))?;
+            }
+            let end = range.end;
+            return Ok(Some(RestoringStore {
+                id: *id,
+                changelog,
+                topic_id: range.topic_id,
+                start: end,
+                next: end,
+                end,
+            }));
+        }
         let (trusted, why) = trust(position.as_ref(), &range, now, self.config.delete_retention_ms);
         if let Some(why) = why {
             tracing::warn!(store = &*def.name, partition, why, "store is rebuilt from its changelog");
         }
-        let (start, behind_marker) = match (trusted, &position) {
-            (Some(next), Some(position)) => {
-                // Of a commit, which alone knows inputs (see the module).
-                let marker = i64::from(self.log.writes_markers() && !position.inputs.is_empty());
-                (next, Offset(next.0 + marker))
-            }
-            _ => {
+        let start = match trusted {
+            Some(next) => next,
+            None => {
                 self.view.with_claims([claim].into_iter(), |b| b.drop_partition(*id, partition))?;
-                (range.start, range.start)
+                range.start
             }
         };
-        let end = range.end.max(behind_marker);
-        let next = if end == behind_marker && range.end == end { end } else { start };
-        Ok(Some(RestoringStore { id: *id, changelog, topic_id: range.topic_id, start, next, end }))
+        Ok(Some(RestoringStore { id: *id, changelog, topic_id: range.topic_id, start, next: start, end: range.end }))
+    }
+
+    /// The changelog holds nothing that the store lacks (see the module). Positions that know inputs are of a commit.
+    fn is_whole(&self, position: &Position, range: &LogRange) -> bool {
+        let marker = i64::from(self.log.writes_markers() && !position.inputs.is_empty());
+        let next = position.changelog_next;
+        position.topic_id == range.topic_id && (next..=next + marker).contains(&range.end.0)
     }
 
     /// Step 4, a bounded piece of it; true when every store has reached its end.

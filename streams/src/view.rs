@@ -63,6 +63,7 @@ pub struct View {
     globals: Mutex<Progress>,
     /// Global stores have been read to their end once.
     globals_ready: AtomicBool,
+    globals_under_way: AtomicBool,
     tasks: RwLock<BTreeMap<TaskId, TaskView>>,
     claims: RwLock<Claims>,
     listeners: RwLock<Vec<Arc<dyn Listener>>>,
@@ -97,7 +98,7 @@ impl View {
             .iter()
             .map(|s| backend.open_store(&format!("{app}/{}", s.name), s.kind))
             .collect::<Result<Vec<_>, _>>()?;
-        let globals_ready = AtomicBool::new(topology.globals().is_empty());
+        let topology_has_none = topology.globals().is_empty();
         Ok(Arc::new(View {
             topology,
             backend,
@@ -106,7 +107,8 @@ impl View {
             claims: RwLock::default(),
             listeners: RwLock::default(),
             globals: Mutex::default(),
-            globals_ready,
+            globals_under_way: AtomicBool::new(!topology_has_none),
+            globals_ready: AtomicBool::new(topology_has_none),
         }))
     }
 
@@ -231,8 +233,17 @@ impl View {
         self.globals_ready.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_globals_ready(&self) {
-        self.globals_ready.store(true, Ordering::Release);
+    /// Global stores are being caught up: they are not ready yet, or lag behind an end that was asked for.
+    pub(crate) fn globals_under_way(&self) -> bool {
+        self.globals_under_way.load(Ordering::Relaxed)
+    }
+
+    /// What a round of catching global stores up has come to.
+    pub(crate) fn set_globals(&self, complete: bool) {
+        self.globals_under_way.store(!complete, Ordering::Relaxed);
+        if complete {
+            self.globals_ready.store(true, Ordering::Release);
+        }
     }
 
     /// Takes a task's stores over from whichever worker of this process had them.

@@ -85,6 +85,13 @@ pub(crate) struct Slot {
     pub(crate) restoring: Option<Restoring>,
 }
 
+impl Slot {
+    /// Its task runs, and has positions to commit although it may have processed nothing.
+    pub(crate) fn has_passed_markers(&self) -> bool {
+        self.restoring.is_none() && self.task.failed.is_none() && self.task.passed_markers
+    }
+}
+
 /// What one turn did; lets a driver know when all is quiet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
@@ -255,7 +262,7 @@ impl<L: Log> Worker<L> {
             return Duration::ZERO;
         }
         let restoring = self.slots.iter().any(|s| s.restoring.is_some());
-        let wait = if restoring || !self.view.globals_ready() { wait.min(limits::RESTORE_WAIT) } else { wait };
+        let wait = if restoring || self.view.globals_under_way() { wait.min(limits::RESTORE_WAIT) } else { wait };
         let due = self.slots.iter().filter_map(|s| s.task.next_wall_clock()).min();
         due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
     }
@@ -401,6 +408,8 @@ impl<L: Log> Worker<L> {
             self.slots.push(Slot { task, claim, restoring: Some(restoring) });
             self.crash_point("takeover.positions-read")?;
         }
+        // Nothing is owed for what was before.
+        self.last_commit = now;
         self.rebuild_routes();
         self.publish_phases();
         Ok(())

@@ -131,17 +131,21 @@ impl<L: Log> Log for TimedLog<L> {
     fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
         self.0.committed(inputs)
     }
-    fn range(&mut self, partition: TopicPartition) -> Result<LogRange, Error> {
-        self.0.range(partition)
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error> {
+        self.0.ranges(partitions)
+    }
+    fn writes_markers(&self) -> bool {
+        self.0.writes_markers()
     }
     fn replay(
         &mut self,
         changelog: TopicPartition,
         from: Offset,
+        to: Offset,
         records_max: usize,
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error> {
-        self.0.replay(changelog, from, records_max, records)
+        self.0.replay(changelog, from, to, records_max, records)
     }
     fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
         self.0.seek_and_resume(input, offset)

@@ -44,6 +44,9 @@ use watchdog::Watchdog;
 
 /// Longest wait for an answer about a topic or a partition.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tries to learn the extent of partitions, and the pause between two.
+const EXTENT_TRIES: u32 = 3;
+const EXTENT_RETRY: Duration = Duration::from_millis(50);
 /// Longest wait for committed positions that no transaction can change any more. Above a transaction's own timeout, after
 /// which the broker ends it.
 const COMMITTED_TIMEOUT: Duration = Duration::from_secs(20);
@@ -181,6 +184,20 @@ impl KafkaLog {
 
     fn producer(&mut self) -> Result<&mut TransactionalProducer, Error> {
         self.producer.as_mut().ok_or_else(|| Error::Unknown("there is no producer; it is to be reset".to_owned()))
+    }
+
+    /// As [`KafkaLog::offsets`], asked again when a leader has changed: librdkafka asks with the epoch that it knows and
+    /// forgets it only when that was refused.
+    fn offsets_in_time(&self, partitions: &[TopicPartition], which: NativeOffset) -> Result<Vec<Offset>, Error> {
+        let mut found = self.offsets(partitions, which);
+        for _ in 1..EXTENT_TRIES {
+            if found.is_ok() {
+                break;
+            }
+            std::thread::sleep(EXTENT_RETRY);
+            found = self.offsets(partitions, which);
+        }
+        found
     }
 
     /// `which` end of each of these partitions as a reader of uncommitted records sees it, all in one request to a broker
@@ -390,6 +407,7 @@ impl Log for KafkaLog {
         self.producer =
             Some(TransactionalProducer::start(&config, self.topics.clone(), self.settings.transaction_timeout)?);
         self.ids = None;
+        self.blocked_since = None;
         Ok(())
     }
 
@@ -413,8 +431,8 @@ impl Log for KafkaLog {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
-        let starts = self.offsets(partitions, NativeOffset::Beginning)?;
-        let ends = self.offsets(partitions, NativeOffset::End)?;
+        let starts = self.offsets_in_time(partitions, NativeOffset::Beginning)?;
+        let ends = self.offsets_in_time(partitions, NativeOffset::End)?;
         let mut ranges = Vec::with_capacity(partitions.len());
         for ((partition, start), end) in partitions.iter().zip(starts).zip(ends) {
             ranges.push(LogRange { topic_id: self.topic_id(partition.topic)?, start, end });
@@ -435,10 +453,9 @@ impl Log for KafkaLog {
         records: &mut Vec<Incoming>,
     ) -> Result<Replayed, Error> {
         let replayed = self.replayer.step(changelog, from, to, records_max, records)?;
+        // Others that move on do not end the wait of one that is held up: only a new assignment or reset does.
         if replayed.blocked {
             self.held_up();
-        } else {
-            self.blocked_since = None;
         }
         Ok(replayed)
     }

@@ -63,9 +63,10 @@ impl Replayer {
         }
     }
 
-    /// Lets the consumer go some time after the last restore: the next task to take over may follow at once.
+    /// Lets the consumer go some time after the last restore: the next task to take over may follow at once. A restore that
+    /// nobody goes on with (given up, or done by another worker) ends so too.
     pub(super) fn stop_if_idle(&mut self) {
-        if self.consumer.is_some() && self.partitions.is_empty() && self.used.elapsed() > IDLE_MAX {
+        if self.consumer.is_some() && self.used.elapsed() > IDLE_MAX {
             self.stop();
         }
     }

@@ -1,7 +1,10 @@
 //! What cannot be built says what to change.
 
 use streams::BuildError;
-use streams::dsl::{Consumed, Grouped, Joined, KStream, Materialized, Repartitioned, StreamsBuilder};
+use streams::dsl::{
+    BufferConfig, Consumed, EmitStrategy, Grouped, Joined, KStream, Materialized, Repartitioned, StreamsBuilder,
+    Suppressed, UnlimitedWindows,
+};
 use streams::serde::{I64, Utf8};
 use streams::store::{Direction, ReadOnlyVersionedStore};
 use streams::testing::TestDriver;
@@ -64,6 +67,20 @@ fn grace_needs_a_versioned_table() {
         let _ = stream(b, "in").join_table_with(&table, |l, r| format!("{l}{r}"), joined);
     });
     assert!(text.contains("Materialized::versioned"), "{text}");
+}
+
+#[test]
+fn unlimited_windows_never_close() {
+    let unlimited = |b: &StreamsBuilder| stream(b, "in").group_by_key().windowed_by(UnlimitedWindows::of());
+    let text = refused(|b| {
+        unlimited(b).emit_strategy(EmitStrategy::on_window_close()).reduce(|_, v| v.clone(), store("last"));
+    });
+    assert!(text.contains("emit on update"), "{text}");
+    let text = refused(|b| {
+        let final_results = Suppressed::until_window_closes(store("final"), BufferConfig::unbounded());
+        let _ = unlimited(b).reduce(|_, v| v.clone(), store("last")).suppress(final_results);
+    });
+    assert!(text.contains("windows close only where there are windows"), "{text}");
 }
 
 #[test]

@@ -200,14 +200,27 @@ proptest! {
         }
     }
 
-    /// One store gives what two would, in the same order.
+    /// One store gives what two would, in the same order. It may give more: with two, the record itself moves the time of the
+    /// first before it is looked for in that, so that a partner as far away as the store reaches is expired (Kafka Streams'
+    /// `KStreamKStreamSelfJoin` and `KStreamKStreamJoin` differ in the same way).
     #[test]
     fn a_self_join_with_one_store_is_a_join_with_two(inputs in inputs(), w in windows(), crash in crashes()) {
         let (one, two) = (self_topology(true, w), self_topology(false, w));
         prop_assert_eq!(one.stores().len(), 1);
         prop_assert_eq!(two.stores().len(), 2);
         let inputs: Vec<Input> = inputs.into_iter().map(|(_, key, time)| (true, key, time)).collect();
-        prop_assert_eq!(run(one, &inputs, crash), run(two, &inputs, Crash::Never));
+        for (one, two) in run(one, &inputs, crash).into_iter().zip(run(two, &inputs, Crash::Never)) {
+            let (both, more): (Vec<_>, Vec<_>) = one.into_iter().partition(|pair| two.contains(pair));
+            prop_assert_eq!(both, two);
+            for (_, pair, _) in more {
+                let (left, right) = pair.split_once('+').expect("a pair");
+                let time = |number: &str| inputs[number.parse::<usize>().expect("a number")].2;
+                let apart = time(right) - time(left);
+                prop_assert!((-w.before..=w.after).contains(&apart), "{} are {} apart", pair, apart);
+                let (earlier, later) = (time(left).min(time(right)), time(left).max(time(right)));
+                prop_assert!(earlier <= later - (w.before + w.after + w.grace).max(1), "{} is kept by two stores", pair);
+            }
+        }
     }
 }
 

@@ -264,10 +264,10 @@ proptest! {
                 }
                 continue;
             }
-            stream_time = stream_time.max(u.time);
             if u.row.is_none() {
                 continue;
             }
+            stream_time = stream_time.max(u.time);
             expected_at_once.push(as_of(&versions, u, table_time));
             if u.time < stream_time - grace {
                 expected_held.push(as_of(&versions, u, table_time));

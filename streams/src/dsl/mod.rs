@@ -60,5 +60,6 @@ pub use table::{Change, KTable};
 pub use windowed_cogroup::{SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream};
 pub use windowed_stream::{TimeWindowedKStream, WindowedBy};
 pub use windows::{
-    EmitStrategy, SessionWindowedSerde, SessionWindows, SlidingWindows, TimeWindowedSerde, TimeWindows, Windowed,
+    EmitStrategy, SessionWindowedSerde, SessionWindows, SlidingWindows, TimeWindowedSerde, TimeWindows,
+    UnlimitedWindows, Windowed,
 };

@@ -324,18 +324,28 @@ impl<K: Clone + 'static, L: Clone + 'static> KStream<K, L> {
             // L and R are one type: that is how this join was chosen.
             let joined = |left: &L, right: &L| (right as &dyn Any).downcast_ref::<R>().map(|right| joiner(left, right));
             let as_left = (time.saturating_sub(before_ms), time.saturating_add(after_ms));
-            for (at, other, _) in store.collect(cx, key, as_left, Direction::Forward)? {
+            let as_right = (time.saturating_sub(after_ms), time.saturating_add(before_ms));
+            // Both are looked for before the record itself moves the store's time: two stores would not have expired them yet.
+            let rights = store.collect(cx, key, as_left, Direction::Forward)?;
+            let lefts = store.collect(cx, key, as_right, Direction::Forward)?;
+            for (at, other, _) in rights {
                 let value = joined(value, &other);
                 cx.forward(record.with_value(value.as_ref()).at(time.max(at)))?;
             }
             store.put(cx, key, value, time, time)?;
-            // Now it is there itself, after earlier ones of its time: its pair with itself comes in its place.
-            let as_right = (time.saturating_sub(after_ms), time.saturating_add(before_ms));
-            for (at, other, _) in store.collect(cx, key, as_right, Direction::Forward)? {
+            // Its pair with itself comes after those of its time, unless it is expired by now.
+            let in_own_window = before_ms >= 0 && after_ms >= 0;
+            let mut itself = (in_own_window && store.fetch(cx, key, time)?.is_some()).then(|| joined(value, value));
+            for (at, other, _) in lefts {
+                if at > time
+                    && let Some(pair) = itself.take()
+                {
+                    cx.forward(record.with_value(pair.as_ref()))?;
+                }
                 let value = joined(&other, value);
                 cx.forward(record.with_value(value.as_ref()).at(time.max(at)))?;
             }
-            Ok(())
+            itself.map_or(Ok(()), |pair| cx.forward(record.with_value(pair.as_ref())))
         });
         let out = self.graph.below(this.out, &format!("{name}-merge"), step, &[index]);
         KStream::new(self.graph.clone(), out, None)

@@ -226,8 +226,6 @@ where
     type ValueOut = V2;
 
     fn process(&self, cx: &mut Context<'_, K, V2>, record: Record<'_, K, V>) -> Result<(), ProcessError> {
-        // Without grace no time is kept: nothing depends on it.
-        let stream_time = if self.grace.is_some() { cx.observe(record.timestamp) } else { record.timestamp };
         if record.value.is_none() || (record.key.is_none() && !self.left_join) {
             cx.record_dropped();
             return Ok(());
@@ -235,7 +233,9 @@ where
         let (Some(grace), Some(key), Some(value)) = (&self.grace, record.key, record.value) else {
             return self.join(cx, record);
         };
-        let until = stream_time.saturating_sub(grace.grace_ms);
+        // Time is that of the records held back: those without a key or value do not move it (Kafka Streams: the buffer's
+        // own `observedStreamTime`).
+        let until = cx.observe(record.timestamp).saturating_sub(grace.grace_ms);
         if record.timestamp < until {
             return self.join(cx, record);
         }

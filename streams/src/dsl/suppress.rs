@@ -194,8 +194,10 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
         let wait_ms = match until {
             Until::TimeLimit(wait_ms) => wait_ms,
             Until::WindowClose(_) => graph.window_close(self.out.node).unwrap_or_else(|| {
-                let problem =
-                    format!("'{name}': windows close only where there are windows above: aggregate by windows");
+                let problem = format!(
+                    "'{name}': windows close only where there are windows above, and not unlimited ones: aggregate by \
+                             windows that end"
+                );
                 graph.problem(BuildError::Unsupported(problem));
                 0
             }),

@@ -8,7 +8,7 @@ use crate::dsl::options::Materialized;
 use crate::dsl::session::SessionAggregation;
 use crate::dsl::table::{Change, KTable};
 use crate::dsl::windowed_stream::{Aggregation, Kind, WindowedBy};
-use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows, Windowed};
+use crate::dsl::windows::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows, Windowed};
 use crate::processor::Context;
 use crate::record::Record;
 use crate::topology::{In, Out};
@@ -48,6 +48,13 @@ impl<K: 'static, A: Clone + 'static> WindowedBy<CogroupedKStream<K, A>> for Slid
     }
 }
 
+impl<K: 'static, A: Clone + 'static> WindowedBy<CogroupedKStream<K, A>> for UnlimitedWindows {
+    type Windowed = TimeWindowedCogroupedKStream<K, A>;
+    fn windowed(self, cogrouped: CogroupedKStream<K, A>) -> Self::Windowed {
+        TimeWindowedCogroupedKStream { cogrouped, windows: Kind::Unlimited(self), emit: EmitStrategy::default() }
+    }
+}
+
 impl<K: 'static, A: Clone + 'static> WindowedBy<CogroupedKStream<K, A>> for SessionWindows {
     type Windowed = SessionWindowedCogroupedKStream<K, A>;
     fn windowed(self, cogrouped: CogroupedKStream<K, A>) -> Self::Windowed {
@@ -55,7 +62,7 @@ impl<K: 'static, A: Clone + 'static> WindowedBy<CogroupedKStream<K, A>> for Sess
     }
 }
 
-/// Grouped streams cut into time or sliding windows, to be aggregated into one table. Rules as for
+/// Grouped streams cut into time, sliding or unlimited windows, to be aggregated into one table. Rules as for
 /// [`crate::dsl::TimeWindowedKStream`]; stream time is the largest timestamp of all inputs. (In Kafka Streams each input
 /// has its own, so that one may add to a window that another has closed.)
 pub struct TimeWindowedCogroupedKStream<K, A> {

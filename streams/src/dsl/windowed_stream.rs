@@ -13,7 +13,7 @@ use crate::dsl::options::Materialized;
 use crate::dsl::sliding;
 use crate::dsl::stream::KStream;
 use crate::dsl::table::{Change, KTable, SendOld};
-use crate::dsl::windows::{EmitStrategy, SlidingWindows, TimeWindows, Windowed};
+use crate::dsl::windows::{EmitStrategy, SlidingWindows, TimeWindows, UnlimitedWindows, Windowed};
 use crate::error::ProcessError;
 use crate::processor::Context;
 use crate::record::Record;
@@ -26,7 +26,8 @@ use crate::types::{NO_TIMESTAMP, Timestamp};
 /// Segments a look-up of one key in a store that emits on close has to visit at most, about.
 const SEGMENTS_PER_LOOKUP: i64 = 4;
 
-/// Windows a stream can be grouped into: [`TimeWindows`], [`SlidingWindows`], [`crate::dsl::SessionWindows`].
+/// Windows a stream can be grouped into: [`TimeWindows`], [`SlidingWindows`], [`UnlimitedWindows`],
+/// [`crate::dsl::SessionWindows`].
 pub trait WindowedBy<G> {
     /// What the grouping `G` becomes.
     type Windowed;
@@ -67,11 +68,20 @@ impl<K: 'static, V: 'static> WindowedBy<KGroupedStream<K, V>> for SlidingWindows
     }
 }
 
+impl<K: 'static, V: 'static> WindowedBy<KGroupedStream<K, V>> for UnlimitedWindows {
+    type Windowed = TimeWindowedKStream<K, V>;
+    fn windowed(self, grouped: KGroupedStream<K, V>) -> Self::Windowed {
+        let windows = Kind::Unlimited(self);
+        TimeWindowedKStream { stream: grouped.stream, windows, emit: EmitStrategy::default() }
+    }
+}
+
 /// Windows that are found by their start.
 #[derive(Clone, Copy)]
 pub(crate) enum Kind {
     Time(TimeWindows),
     Sliding(SlidingWindows),
+    Unlimited(UnlimitedWindows),
 }
 
 impl Kind {
@@ -79,6 +89,7 @@ impl Kind {
         match self {
             Kind::Time(w) => w.problem(),
             Kind::Sliding(w) => w.problem(),
+            Kind::Unlimited(w) => w.problem(),
         }
     }
 
@@ -86,6 +97,7 @@ impl Kind {
         match self {
             Kind::Time(w) => w.size_ms,
             Kind::Sliding(w) => w.difference_ms,
+            Kind::Unlimited(_) => i64::MAX,
         }
     }
 
@@ -93,6 +105,7 @@ impl Kind {
         match self {
             Kind::Time(w) => w.grace_ms,
             Kind::Sliding(w) => w.grace_ms,
+            Kind::Unlimited(_) => 0,
         }
     }
 
@@ -101,14 +114,16 @@ impl Kind {
         match self {
             Kind::Time(w) => w.size_ms.saturating_add(w.grace_ms),
             Kind::Sliding(w) => w.difference_ms.saturating_mul(2).saturating_add(w.grace_ms),
+            Kind::Unlimited(_) => i64::MAX,
         }
     }
 
-    /// Segments short enough to find closed windows without reading the open ones.
-    fn emit_segment_ms(&self) -> i64 {
+    /// Segments short enough to find closed windows without reading the open ones. `None`: no window ever closes.
+    fn emit_segment_ms(&self) -> Option<i64> {
         match self {
-            Kind::Time(w) => w.advance_ms,
-            Kind::Sliding(w) => (w.difference_ms * 2 / SEGMENTS_PER_LOOKUP).max(1),
+            Kind::Time(w) => Some(w.advance_ms),
+            Kind::Sliding(w) => Some((w.difference_ms * 2 / SEGMENTS_PER_LOOKUP).max(1)),
+            Kind::Unlimited(_) => None,
         }
     }
 }
@@ -301,7 +316,12 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
         let retention_ms = materialized.retention_ms.unwrap_or(0).max(windows.retention_ms());
         let mut retention = Retention::new(retention_ms);
         if let Some(on_close) = &on_close {
-            retention = retention.with_segment(windows.emit_segment_ms()).keep_unemitted(on_close.emitted());
+            match windows.emit_segment_ms() {
+                Some(segment_ms) => retention = retention.with_segment(segment_ms).keep_unemitted(on_close.emitted()),
+                None => graph.problem(BuildError::Unsupported(format!(
+                    "'{name}': unlimited windows never close, so nothing would ever be emitted on close: emit on update"
+                ))),
+            }
         }
         let Materialized { key, value, options, cached, .. } = materialized;
         let cache = (cached && on_close.is_none()).then(|| {
@@ -331,7 +351,10 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
             shared.process(cx, key, record.timestamp, record.headers, &|sum| aggregator(key, value, sum))
         });
         let out = stream.graph.below(stream.out, name, step, &[self.store.index()]);
-        stream.graph.set_window_close(out.node, self.windows.grace_ms());
+        // Unlimited windows are never final, so nothing below can wait for that.
+        if !matches!(self.windows, Kind::Unlimited(_)) {
+            stream.graph.set_window_close(out.node, self.windows.grace_ms());
+        }
         out
     }
 
@@ -370,6 +393,7 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
         let searches = match self.windows {
             Kind::Time(windows) => step.time(windows).map(|()| true)?,
             Kind::Sliding(windows) => sliding::process(&mut step, windows)?,
+            Kind::Unlimited(windows) => step.unlimited(windows).map(|()| false)?,
         };
         match &self.on_close {
             Some(on_close) if searches => self.emit_closed(cx, on_close, close_time, headers),
@@ -393,6 +417,7 @@ impl<K: Clone + 'static, A: Clone + 'static> Aggregation<K, A> {
             Kind::Time(w) => (w.size_ms, (emitted - w.size_ms).max(0) + 1, close_time - w.size_ms),
             // `[start, end]` closes when it is past its end.
             Kind::Sliding(w) => (w.difference_ms, (emitted - w.difference_ms).max(0), close_time - w.difference_ms - 1),
+            Kind::Unlimited(_) => return Ok(()),
         };
         let first = if emitted == NO_TIMESTAMP { 0 } else { first };
         if last < 0 {
@@ -432,6 +457,15 @@ impl<K: Clone + 'static, A: Clone + 'static> Step<'_, '_, '_, K, A> {
             self.add(bounds, row)?;
         }
         Ok(())
+    }
+
+    /// The one window, if the record is not before it.
+    fn unlimited(&mut self, UnlimitedWindows { start_ms }: UnlimitedWindows) -> Result<(), ProcessError> {
+        if self.timestamp < start_ms {
+            return Ok(());
+        }
+        let row = self.shared.store.fetch(self.cx, self.key, start_ms)?;
+        self.add((start_ms, Timestamp::MAX), row)
     }
 
     /// Adds the record to a window whose row is given, and sends the update on.

@@ -148,6 +148,45 @@ impl TimeWindows {
     }
 }
 
+/// One window for each key, from a start on, that never ends: an aggregation of everything that is not older. Times in
+/// milliseconds.
+///
+/// A record before the start is in no window, and is not counted as dropped (as in Kafka Streams). The window is never
+/// closed: results are sent with each update, its rows are kept for ever, and its end is [`Timestamp::MAX`].
+///
+/// ```
+/// # use streams::{dsl::{Consumed, Materialized, StreamsBuilder, UnlimitedWindows}, serde::{I64, Utf8}};
+/// # let builder = StreamsBuilder::new("app");
+/// # let sales = builder.stream("sales", Consumed::<String, i64>::with(Utf8, I64));
+/// let since_2024 = sales
+///     .group_by_key()
+///     .windowed_by(UnlimitedWindows::of().start_on(1_704_067_200_000))
+///     .count(Materialized::new("since-2024", Utf8, I64));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct UnlimitedWindows {
+    pub(crate) start_ms: Timestamp,
+}
+
+impl UnlimitedWindows {
+    /// From the epoch on.
+    #[must_use]
+    pub fn of() -> Self {
+        Self::default()
+    }
+
+    /// From a time on, not before the epoch.
+    #[must_use]
+    pub fn start_on(self, start_ms: Timestamp) -> Self {
+        UnlimitedWindows { start_ms }
+    }
+
+    pub(crate) fn problem(&self) -> Option<String> {
+        (self.start_ms < 0)
+            .then(|| format!("a window from {} on: windows do not start before the epoch", self.start_ms))
+    }
+}
+
 /// Windows `[start, end]` of one length around records, times in milliseconds (KIP-450): for each record the window that
 /// ends with it, and the one that starts right after it once a later record lies in that. Every set of records that lie
 /// within the time difference is so in exactly one window.
@@ -300,6 +339,7 @@ mod tests {
             SessionWindows::of_inactivity_gap_and_grace(0, 0).problem(),
             SessionWindows::of_inactivity_gap_and_grace(i64::MAX, 0).problem(),
             TimeWindows::of_size_and_grace(5, i64::MAX).problem(),
+            UnlimitedWindows::of().start_on(-1).problem(),
         ] {
             assert!(problem.is_some());
         }

@@ -153,7 +153,7 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         })
     }
 
-    /// Removes a session; a tombstone goes to the changelog.
+    /// Removes a session; a tombstone goes to the changelog. Moves the store's stream time as [`SessionStore::put`] does.
     ///
     /// # Errors
     /// When the key does not fit its format.
@@ -164,6 +164,9 @@ impl<K: 'static, V: 'static> SessionStore<K, V> {
         session: (Timestamp, Timestamp),
     ) -> Result<(), ProcessError> {
         let (task, slot) = self.typed.open(cx)?;
+        if !self.retention.advance(task, slot, self.typed.index, session.1) {
+            return Ok(());
+        }
         self.encode(task, key, session)?;
         task.overlay.delete(slot, &task.key_bytes);
         Ok(())

@@ -177,12 +177,16 @@ impl<K: 'static, V: 'static> WindowStore<K, V> {
         Ok(last.saturating_add(1))
     }
 
-    /// Removes a window; a tombstone goes to the changelog.
+    /// Removes a window; a tombstone goes to the changelog. Moves the store's stream time as [`WindowStore::put`] does. Where
+    /// several values of one key and start are kept it removes none: there is no telling which (as in Kafka Streams).
     ///
     /// # Errors
     /// When the key does not fit its format.
     pub fn delete(&self, cx: &mut impl StateAccess, key: &K, start: Timestamp) -> Result<(), ProcessError> {
         let (task, slot) = self.typed.open(cx)?;
+        if self.duplicates || !self.retention.advance(task, slot, self.typed.index, start) {
+            return Ok(());
+        }
         let segments = self.retention.segments();
         self.typed.encode_key(task, key, |key, out| {
             WindowKey::encode(segments, key, stored_time(start), 0, out);

@@ -156,10 +156,19 @@ pub struct Task {
     /// The last record processed, and a record whose result the log refused.
     last: Option<(TopicPartition, Offset)>,
     blamed: Option<Blamed>,
+    /// A blamed record whose handler's answer is in the open transaction.
+    answered: Option<(TopicPartition, Offset)>,
 }
 
-/// A record whose result the log refused: its position and the log's reason.
-pub(crate) type Blamed = (TopicPartition, Offset, String);
+/// A record whose result the log refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Blamed {
+    at: (TopicPartition, Offset),
+    /// In the log's words.
+    reason: String,
+    /// What its handler made of it (a dead letter) was refused as well: no handler is left to ask.
+    again: bool,
+}
 
 /// What [`Task::process`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,6 +232,7 @@ impl Task {
             failed: None,
             last: None,
             blamed: None,
+            answered: None,
         }
     }
 
@@ -323,8 +333,15 @@ impl Task {
         let mark = effects.mark();
         self.state.current = Some((from, record.offset));
         self.last = self.state.current;
-        let outcome = match self.blamed.take_if(|b| b.0 == from && b.1 == record.offset) {
-            Some((_, _, reason)) => Err(Failure::Record(Stage::Produce, reason)),
+        self.answered = None;
+        let outcome = match self.blamed.take_if(|b| b.at == (from, record.offset)) {
+            Some(blamed) if blamed.again => {
+                return Err(self.stand_still(from, &record, Stage::Produce, &blamed.reason));
+            }
+            Some(blamed) => {
+                self.answered = Some(blamed.at);
+                Err(Failure::Record(Stage::Produce, blamed.reason))
+            }
             None => self.run(from, &record, now, effects),
         };
         self.state.current = None;
@@ -418,19 +435,7 @@ impl Task {
         };
         let topic = self.topology.topic_name(from.topic);
         match on_error {
-            OnError::Fail => {
-                let error = Error::Record {
-                    task: self.id(),
-                    topic: topic.to_owned(),
-                    partition: from.partition,
-                    offset: record.offset,
-                    stage: stage.as_str(),
-                    reason: reason.to_owned(),
-                };
-                self.put_back(from, record.offset);
-                self.failed = Some(error.to_string());
-                return Err(error);
-            }
+            OnError::Fail => return Err(self.stand_still(from, record, stage, reason)),
             OnError::Continue => self.state.counters.skipped += 1,
             OnError::DeadLetter => {
                 self.state.counters.dead_letters += 1;
@@ -449,6 +454,21 @@ impl Task {
         tracing::debug!(task = %self.id(), topic, partition = from.partition, offset = record.offset.0,
             stage = stage.as_str(), reason, "record not processed");
         Ok(())
+    }
+
+    /// Stops the task before this record.
+    fn stand_still(&mut self, from: TopicPartition, record: &Incoming, stage: Stage, reason: &str) -> Error {
+        let error = Error::Record {
+            task: self.id(),
+            topic: self.topology.topic_name(from.topic).to_owned(),
+            partition: from.partition,
+            offset: record.offset,
+            stage: stage.as_str(),
+            reason: reason.to_owned(),
+        };
+        self.put_back(from, record.offset);
+        self.failed = Some(error.to_string());
+        error
     }
 
     /// A record that stopped the task was not processed: committing must not go past it.
@@ -605,7 +625,8 @@ impl Task {
     /// The log refused the transaction that held only the last record: it is to blame.
     pub(crate) fn blame_last(&mut self, reason: &str) {
         if self.commit_needed {
-            self.blamed = self.last.map(|(tp, offset)| (tp, offset, reason.to_owned()));
+            let blame = |at| Blamed { at, reason: reason.to_owned(), again: self.answered == Some(at) };
+            self.blamed = self.last.map(blame);
         }
     }
 

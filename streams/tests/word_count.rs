@@ -195,6 +195,28 @@ fn a_record_too_large_for_a_dead_letter_leaves_its_address() {
     assert!(dead[0].headers.iter().any(|(n, v)| n == "orderflow.error.offset" && v.as_deref() == Some(b"0")));
 }
 
+/// Not even the dead letter is taken: there is no handler left, and going round for ever would help nobody.
+#[test]
+fn a_record_whose_dead_letter_is_refused_too_stops_its_task() {
+    let mut driver = TestDriver::new(common::word_count(), 1);
+    let refused = || log::Error::Refused { topic: "any".into(), reason: "policy violation".into() };
+    let mut refusals = 0;
+    driver.worker_mut(0).expect("one worker").log_mut().on_call(move |call| {
+        if call != Call::Send {
+            return Fault::None;
+        }
+        refusals += 1;
+        assert!(refusals < 10, "it does not end");
+        Fault::Before(refused())
+    });
+    driver.pipe("lines", Some(b"k"), Some(b"a"), 1);
+    let failed: Vec<_> =
+        driver.worker_mut(0).expect("one worker").tasks().filter_map(|t| t.failure().map(str::to_owned)).collect();
+    assert!(failed.len() == 1 && failed[0].contains("policy violation"), "{failed:?}");
+    driver.crash_and_restore();
+    assert_eq!(counts(&driver).get("a"), Some(&1), "nothing was lost");
+}
+
 #[test]
 fn two_workers_share_the_tasks() {
     let mut driver = TestDriver::new(common::word_count(), 4);

@@ -1,6 +1,7 @@
 """Kills the process again and again while traffic runs, then has the auditor recompute everything.
 
-  python3 tests/kill.py --orderflow BIN --loadgen BIN --dir DIR --port P [--brokers HOST:PORT] [--rounds N] [--per-point M]
+  python3 tests/kill.py --orderflow BIN --loadgen BIN --dir DIR --port P [--app NAME] [--brokers HOST:PORT] [--rounds N]
+                        [--per-point M]
 
 Without --brokers the process is `orderflow up` (the embedded log), with them `orderflow run` on Kafka. Two kinds of rounds:
 
@@ -50,10 +51,10 @@ class Node:
 
     def start(self, crash_point=None):
         a = self.args
-        command = [a.orderflow, "run" if a.brokers else "up", "--listen", f"127.0.0.1:{a.port}"]
+        command = [a.orderflow, "run" if a.brokers else "up", "--app", a.app, "--listen", f"127.0.0.1:{a.port}"]
         command += ["--data-dir", str(a.dir / "data"), "--set", f"payment.url={self.provider}"]
         if a.brokers:
-            command += ["--brokers", a.brokers, "--instance-id", "kill", "--app", "fashion-store"]
+            command += ["--brokers", a.brokers, "--instance-id", "kill"]
         for setting in a.set:
             command += ["--set", setting]
         env = {"PATH": "/usr/bin:/bin"}
@@ -94,8 +95,8 @@ class Replays(threading.Thread):
         self.traffic = args.dir / "traffic.avro"
         orders = str(args.rate * TRAFFIC_S)
         subprocess.run(
-            [args.loadgen, "generate", str(self.traffic), "--seed", str(seed), "--orders", orders, "--own-rate",
-             str(args.rate)],
+            [args.loadgen, "generate", str(self.traffic), "--app", args.app, "--seed", str(seed), "--orders", orders,
+             "--own-rate", str(args.rate)],
             check=True, stdout=subprocess.DEVNULL,
         )
 
@@ -103,8 +104,8 @@ class Replays(threading.Thread):
         number = 0
         with open(self.args.dir / "replay.log", "wb") as log:
             while not self.enough.is_set() and not self.failed:
-                command = [self.args.loadgen, "replay", str(self.traffic), "--http", self.url, "--connections", "32"]
-                command += ["--no-outcomes", "--give-up", "300s", "--quiet", f"--id-suffix=-{number}"]
+                command = [self.args.loadgen, "replay", str(self.traffic), "--app", self.args.app, "--http", self.url]
+                command += ["--connections", "32", "--no-outcomes", "--give-up", "300s", "--quiet", f"--id-suffix=-{number}"]
                 self.process = subprocess.Popen(command, stdout=log, stderr=log)
                 status = self.process.wait()
                 if status != 0:
@@ -167,10 +168,11 @@ def main():
     parser.add_argument("--loadgen", required=True)
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--app", default="fashion-store", help="the business")
     parser.add_argument("--brokers", default="")
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--per-point", type=int, default=5)
-    parser.add_argument("--rate", type=int, default=150, help="orders a second")
+    parser.add_argument("--rate", type=int, default=150, help="orders (calls, rentals, rents) a second")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--restored-max", type=int, default=None, help="records a task may restore after a kill")
     parser.add_argument("--set", action="append", default=[])
@@ -200,7 +202,7 @@ def main():
         node.wait_ready()
         replays.finish()
         audit = subprocess.run(
-            [args.loadgen, "audit", "--http", node.url, "--payment-url", provider, "--settle", "120s"]
+            [args.loadgen, "audit", "--app", args.app, "--http", node.url, "--payment-url", provider, "--settle", "120s"]
             + (["--kafka", args.brokers] if args.brokers else []),
         )
         counts = restored(args.dir / "orderflow.log")

@@ -7,6 +7,7 @@ use schemas::{AvroRecord, Codec, TopicSpec};
 use serde::Deserialize;
 
 use crate::audit::Auditor;
+use crate::ebook_rental::Library;
 use crate::error::Error;
 use crate::fashion_store::FashionStore;
 use crate::gdmarket::Market;
@@ -137,7 +138,7 @@ pub fn by_name(name: &str) -> Result<&'static dyn Business, Error> {
     })
 }
 
-const ALL: &[&dyn Business] = &[&FashionStore, &Taxi, &Market];
+const ALL: &[&dyn Business] = &[&FashionStore, &Taxi, &Market, &Library];
 
 /// Whether an idempotency key is another business's: they may share a provider. Keys begin
 /// with the name of the business.

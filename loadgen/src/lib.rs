@@ -7,6 +7,7 @@ pub mod audit;
 pub mod business;
 pub mod cli;
 pub mod cpu;
+pub mod ebook_rental;
 pub mod error;
 pub mod export;
 pub mod fashion_store;

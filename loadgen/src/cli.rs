@@ -14,14 +14,15 @@ use crate::generate::Params;
     version,
     about = "Makes, records, replays and audits traffic of Orderflow's businesses",
     after_help = "A tour:
-  loadgen generate day.avro --orders 5000 --seed 7        make traffic: the same seed gives the same bytes
+  loadgen generate day.avro --orders 5000 --seed 7        the same seed gives the same bytes
   loadgen replay day.avro --http http://127.0.0.1:8088    send it at its own pace
-  loadgen audit --http http://127.0.0.1:8088 --payment-url http://127.0.0.1:8090
-                                                          recompute every outcome, all stock, all money
+  loadgen audit --http http://127.0.0.1:8088              recompute every outcome, stock and money
   loadgen report report.json --svg latency.svg            show a report that --report wrote
 
-Exit status: 0 all well; 1 the audit found a difference, or a replay was answered otherwise than its file expects;
-2 the command line or a file makes no sense; 3 the target was out of reach or too slow."
+A TIME is written 500ms, 30s or 2m; a bare number is seconds.
+Exit status: 0 all well; 1 the audit found a difference, or a replay was answered otherwise than
+its file expects; 2 the command line or a file makes no sense; 3 the target was out of reach or
+too slow."
 )]
 pub struct Cli {
     /// What to do.
@@ -68,6 +69,13 @@ pub struct Kafka {
 
 /// `generate`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  loadgen generate day.avro                               2,000 orders, 20 s at their own pace
+  loadgen generate sale.avro --orders 100000 --skew 1.3 --stock 5 --seed 11
+                                                          few wanted things, many refused
+  loadgen generate clean.avro --poison 0 --duplicates 0 --conflicts 0
+
+A share is from 0 to 1: 0.02 is two in a hundred. Everything but the shares is a count.")]
 pub struct Generate {
     /// The file to write: an Avro object container file (deflate)
     pub file: PathBuf,
@@ -146,6 +154,10 @@ impl Generate {
 
 /// `record`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  loadgen record day.avro --kafka localhost:9092          all there is now
+  loadgen record day.avro --http http://127.0.0.1:8088 --follow 10m
+  loadgen audit --file day.avro                           what was recorded can be audited later")]
 #[command(group = clap::ArgGroup::new("source").required(true).args(["kafka", "http"]))]
 pub struct Record {
     /// The file to write
@@ -171,14 +183,17 @@ pub struct Record {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("target").required(true).args(["kafka", "http"]))]
 #[command(group = clap::ArgGroup::new("pace").args(["rate", "speed", "flat_out"]))]
-#[command(
-    after_help = "Latencies count from the time a command was meant to be sent, not from when it was: a target that stalls is
-charged for everyone who had to wait (no coordinated omission). Flat out there is no such time; the latencies are
-then those of a queue that is always full.
+#[command(after_help = "Examples:
+  loadgen replay day.avro --http http://127.0.0.1:8088 --speed 10x --report replay.json
+  loadgen replay day.avro --kafka localhost:9092 --rate 500 --id-suffix auto
+  loadgen replay day.avro --http http://127.0.0.1:8088 --flat-out --no-outcomes
 
-What fails for now (429, 502, 503, 504, a lost connection, no answer in time) is sent again under the same ids, with
-growing pauses, until --give-up."
-)]
+Latencies count from the time a command was meant to be sent, not from when it was: a target that
+stalls is charged for everyone who had to wait (no coordinated omission). Flat out there is no such
+time; the latencies are then those of a queue that is always full.
+
+What fails for now (429, 502, 503, 504, a lost connection, no answer in time) is sent again under
+the same ids, with growing pauses, until --give-up.")]
 pub struct Replay {
     /// The traffic file
     pub file: PathBuf,
@@ -244,10 +259,14 @@ pub struct Replay {
 /// `audit`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("source").required(true).multiple(true).args(["kafka", "http", "file"]))]
-#[command(
-    after_help = "The log is read from --file, else from --kafka, else from --http's export (GET /export/topics/…). With --http the
-resources are compared as well, with --payment-url the provider's ledger; what is not given is listed as not checked."
-)]
+#[command(after_help = "Examples:
+  loadgen audit --http http://127.0.0.1:8088              orderflow up
+  loadgen audit --kafka localhost:9092 --http URL --payment-url URL
+                                                          orderflow run, and its payment provider
+
+The log is read from --file, else from --kafka, else from --http's export (GET /export/topics/…).
+With --http the resources are compared as well, with --payment-url the provider's ledger; what is
+not given is listed as not checked.")]
 pub struct Audit {
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -280,6 +299,9 @@ pub struct Audit {
 
 /// `report`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  loadgen report replay.json
+  loadgen report replay.json --svg latency.svg            by percentile, without coordinated omission")]
 pub struct ShowReport {
     /// What --report wrote
     pub file: PathBuf,
@@ -332,8 +354,23 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+    fn the_command_line_is_consistent_and_its_examples_parse() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        let mut examples = 0;
+        let help = |command: &mut clap::Command| command.render_long_help().to_string();
+        let texts: Vec<String> =
+            std::iter::once(help(&mut command)).chain(command.get_subcommands_mut().map(help)).collect();
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            let Some(start) = line.strip_prefix("  loadgen ") else { continue };
+            // What follows three spaces is not part of the command.
+            let words = start.split("   ").next().unwrap_or_default();
+            let parsed = Cli::try_parse_from(std::iter::once("loadgen").chain(words.split(' ')));
+            assert!(parsed.is_ok(), "{words}: {}", parsed.err().map(|e| e.to_string()).unwrap_or_default());
+            examples += 1;
+        }
+        assert!(examples > 10, "examples are found: {examples}");
     }
 
     #[test]

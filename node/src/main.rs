@@ -28,11 +28,11 @@ fn main() -> ExitCode {
 fn run(args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Up(up) => {
-            let config = configure(&up.common, Vec::new())?;
+            let config = configure(&up.common, up.serving.settings())?;
             runtime()?.block_on(node::up::run(config))
         }
         Command::Run(run) => {
-            let mut settings = Vec::new();
+            let mut settings = run.serving.settings();
             settings.extend(run.brokers.map(|b| format!("kafka.brokers={b}")));
             settings.extend(run.instance_id.map(|i| format!("node.instance_id={i}")));
             settings.extend(run.tasks.map(|t| format!("node.tasks={t}")));

@@ -112,7 +112,7 @@ fn code_that_is_shown_of_an_example_is_in_it() {
         sources += &read(&entry.expect("an entry").path());
     }
     let (mut shown, mut missing) = (0, Vec::new());
-    for page in ["docs/tutorial.md", "docs/from-kafka-streams.md"] {
+    for page in ["docs/tutorial.md", "docs/from-kafka-streams.md", "docs/add-a-business.md"] {
         for (kind, code) in split(&read(&root.join(page))).1 {
             let whole = match &*kind {
                 // Not compiled where it is: an excerpt.

@@ -14,6 +14,9 @@ mod enrichment;
 #[path = "../examples/inventory.rs"]
 #[allow(dead_code, reason = "main is not called here")]
 mod inventory;
+#[path = "../examples/parking.rs"]
+#[allow(dead_code, reason = "main is not called here")]
+mod parking;
 #[path = "../examples/saga.rs"]
 #[allow(dead_code, reason = "main is not called here")]
 mod saga;
@@ -73,4 +76,26 @@ fn a_saga_takes_the_reservation_back_when_the_payment_is_declined() {
 #[test]
 fn the_inventory_check_passes_what_is_left() {
     check(inventory::run, &["o1: \"Pass\"", "o2: \"Fail\"", "o3: \"Pass\"", "o4: \"Pass\""]);
+}
+
+#[test]
+fn a_business_is_added_in_under_250_lines_by_the_steps_of_its_page() {
+    check(
+        parking::run,
+        &[
+            "RESERVE by A: ACCEPTED",
+            "RESERVE by B: REFUSED car A has the spot",
+            "LEAVE by A: ACCEPTED",
+            "RESERVE by B: ACCEPTED",
+            "s1 is free again, after 4 changes",
+        ],
+    );
+    let (example, page) = (include_str!("../examples/parking.rs"), include_str!("../../docs/add-a-business.md"));
+    assert!(example.lines().count() < 250, "{} lines", example.lines().count());
+    let steps = |text: &str, mark: &str| -> Vec<String> {
+        let numbered = |step: &&str| step.starts_with(|c: char| c.is_ascii_digit());
+        text.lines().filter_map(|line| line.strip_prefix(mark)).filter(numbered).map(str::to_owned).collect()
+    };
+    assert_eq!(steps(page, "## "), steps(example, "// "));
+    assert_eq!(steps(page, "## ").len(), 5);
 }

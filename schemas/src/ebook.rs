@@ -248,9 +248,9 @@ avro! {
     pub enum ApprovalOutcome: "orderflow.ebook.ApprovalOutcome" {
         /// A symbol of a newer release.
         Unknown = "UNKNOWN",
-        /// The money was taken.
+        /// The member may read.
         Approved = "APPROVED",
-        /// Nothing was taken; the reason says why.
+        /// Turned down; the reason says why.
         Rejected = "REJECTED",
         /// Taken away undecided.
         Withdrawn = "WITHDRAWN",
@@ -318,7 +318,7 @@ avro! {
         PaymentDeclined = "PAYMENT_DECLINED",
         /// The payment was not settled before its deadline.
         PaymentTimeout = "PAYMENT_TIMEOUT",
-        /// Nothing was taken; the reason says why.
+        /// The librarian turned it down.
         Rejected = "REJECTED",
         /// The librarian did not decide before the deadline.
         ApprovalTimeout = "APPROVAL_TIMEOUT",
@@ -370,13 +370,13 @@ avro! {
         Unknown = "UNKNOWN",
         /// Accepted; nothing is decided yet.
         Requested = "REQUESTED",
-        /// Taken: with the renter, or kept for the member while the payment is under way.
+        /// The book is kept for it while the payment is under way.
         Rented = "RENTED",
         /// The payment is put off and will be tried again.
         PaymentDeferred = "PAYMENT_DEFERRED",
-        /// Paid; the delivery is asked for.
+        /// Paid; before the librarian.
         Paid = "PAID",
-        /// The money was taken.
+        /// The member may read.
         Approved = "APPROVED",
         /// Back; the saga is over.
         Returned = "RETURNED",

@@ -54,6 +54,13 @@ const COMMITTED_TIMEOUT: Duration = Duration::from_secs(20);
 const BLOCKED_MAX: Duration = Duration::from_millis(500);
 /// Longest wait for the end of one partition when a consumer is suspected to have stalled.
 const STALL_QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Rest after a commit that left nothing to do, as a share of the time that the commit took, and its bounds. The coordinator
+/// still writes the transaction's markers then: a transaction begun at once is turned away, which librdkafka tries again
+/// after 20 ms, and what was just written for our own tasks cannot be read yet. After the rest it comes together, as one
+/// transaction, and not half of it with the next and half with the one after.
+const REST_SHARE: f64 = 0.5;
+const REST_MIN: Duration = Duration::from_millis(3);
+const REST_MAX: Duration = Duration::from_millis(25);
 /// Tries to make the first producer; a cluster may still be starting.
 const START_TRIES: u32 = 4;
 
@@ -101,6 +108,8 @@ pub struct KafkaLog {
     /// `None` once closed.
     consumer: Option<GroupConsumer>,
     watchdog: Watchdog,
+    /// Until when a worker with nothing else to do leaves the log alone.
+    rest_until: Instant,
     membership: Membership,
     observer: BaseConsumer<MemberContext>,
 }
@@ -173,6 +182,7 @@ impl KafkaLog {
             producer: Some(producer),
             consumer: Some(consumer),
             watchdog: Watchdog::new(Instant::now()),
+            rest_until: Instant::now(),
             membership,
             observer,
         })
@@ -254,6 +264,15 @@ impl KafkaLog {
         self.consumer = Some(self.membership.join(&self.transactional_id, &self.topics)?);
         self.watchdog.heard(now);
         Ok(true)
+    }
+
+    /// Sits out what is left of the rest after a commit; answers with what is left of `timeout`.
+    fn rest(&self, timeout: Duration) -> Duration {
+        let rest = self.rest_until.saturating_duration_since(Instant::now()).min(timeout);
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
+        }
+        timeout - rest
     }
 
     /// Ends transactions of workers that are not in the group any more, once we have been held up for long enough.
@@ -351,6 +370,8 @@ impl Log for KafkaLog {
 
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
         let before = polled.records.len() + polled.caught_up.len() + polled.rebalance.len();
+        // A worker that does not wait has work left, and no need of a rest.
+        let timeout = self.rest(timeout);
         let outcome = self.consumer()?.poll(timeout, polled);
         let heard = polled.records.len() + polled.caught_up.len() + polled.rebalance.len() > before;
         if matches!(outcome, Err(Error::Fatal(_))) {
@@ -392,7 +413,10 @@ impl Log for KafkaLog {
                 element.set_metadata(&position.metadata);
             }
         }
+        let started = Instant::now();
         let changelogs = self.producer()?.commit(offsets)?;
+        let rest = started.elapsed().mul_f64(REST_SHARE).clamp(REST_MIN, REST_MAX);
+        self.rest_until = Instant::now() + rest;
         Ok(CommitAck { changelogs })
     }
 

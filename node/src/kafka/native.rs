@@ -2,6 +2,7 @@
 //!
 //! - reading a partition's own queue in batches (the wrapper allocates an event per record);
 //! - `commit_transaction` (the wrapper's polls 100 ms between flushes, by design);
+//! - delivery reports by the batch (the wrapper's poll makes deadlines and allocates for every one);
 //! - group metadata with its generation (the wrapper hides it);
 //! - producing by topic handle (the wrapper looks the topic up by name for every record);
 //! - topic ids (the wrapper has no DescribeTopics).
@@ -16,8 +17,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka_sys as sys;
 use streams::Offset;
 
@@ -366,6 +368,100 @@ impl Drop for TopicHandle {
         // SAFETY: ours, destroyed once.
         unsafe { sys::rd_kafka_topic_destroy(self.0.as_ptr()) }
     }
+}
+
+/// What became of a produced record.
+pub(super) struct Delivery {
+    /// As given to [`produce`].
+    pub(super) opaque: usize,
+    pub(super) partition: i32,
+    /// Where it is in the log, or why it is not.
+    pub(super) outcome: Result<Offset, RDKafkaErrorCode>,
+}
+
+/// The queue of a producer's delivery reports, log lines and errors. To be dropped before its client.
+pub(super) struct ReportQueue(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues may be used from any thread.
+unsafe impl Send for ReportQueue {}
+// SAFETY: as above; every operation on a queue takes the queue's own lock.
+unsafe impl Sync for ReportQueue {}
+
+impl ReportQueue {
+    /// `None` when there is no memory for one.
+    pub(super) fn of<C: ClientContext>(producer: &Client<C>) -> Option<Self> {
+        // SAFETY: the client is alive; the reference is ours.
+        NonNull::new(unsafe { sys::rd_kafka_queue_get_main(producer.native_ptr()) }).map(ReportQueue)
+    }
+
+    /// Waits up to `timeout` for one event. The delivery reports in it go to `delivered`, all in one call; anything else
+    /// goes where the wrapper would send it, to the client's context.
+    pub(super) fn serve<C: ClientContext>(
+        &self,
+        context: &C,
+        timeout: Duration,
+        delivered: impl FnOnce(&mut dyn Iterator<Item = Delivery>),
+    ) {
+        // SAFETY: the queue is alive; the event is ours until destroyed, below, and what is read of it is used before.
+        unsafe {
+            let event = sys::rd_kafka_queue_poll(self.0.as_ptr(), millis(timeout));
+            match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_DR => delivered(&mut std::iter::from_fn(|| next_delivery(event))),
+                sys::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut line, mut level) = (ptr::null(), ptr::null(), 0);
+                    if sys::rd_kafka_event_log(event, &mut facility, &mut line, &mut level) == 0 {
+                        context.log(log_level(level), &text(facility), &text(line));
+                    }
+                }
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    let code = sys::rd_kafka_event_error(event);
+                    context.error(KafkaError::Global(code.into()), &text(sys::rd_kafka_event_error_string(event)));
+                }
+                _ => (),
+            }
+            if !event.is_null() {
+                sys::rd_kafka_event_destroy(event);
+            }
+        }
+    }
+}
+
+/// Syslog's numbers.
+fn log_level(level: i32) -> RDKafkaLogLevel {
+    match level {
+        ..=2 => RDKafkaLogLevel::Critical,
+        3 => RDKafkaLogLevel::Error,
+        4 => RDKafkaLogLevel::Warning,
+        5 | 6 => RDKafkaLogLevel::Info,
+        _ => RDKafkaLogLevel::Debug,
+    }
+}
+
+impl Drop for ReportQueue {
+    fn drop(&mut self) {
+        // SAFETY: our reference, given up once.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// # Safety
+/// `event` must be a live delivery report event.
+unsafe fn next_delivery(event: *mut sys::rd_kafka_event_t) -> Option<Delivery> {
+    // SAFETY: by this function's contract; the message belongs to the event.
+    let message = unsafe { sys::rd_kafka_event_message_next(event).as_ref() }?;
+    let outcome = match message.err {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Offset(message.offset)),
+        err => Err(err.into()),
+    };
+    Some(Delivery { opaque: message._private as usize, partition: message.partition, outcome })
+}
+
+/// Sends everything queued without waiting for `linger.ms`, and waits up to `timeout` for its delivery reports to be served
+/// (by another thread); true when there is nothing left.
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
+    // SAFETY: the client is alive; any thread may flush at any time.
+    let outcome = unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(timeout)) };
+    outcome == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
 }
 
 /// A record for [`produce`].

@@ -14,7 +14,6 @@ use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use rustc_hash::FxHashMap;
 use streams::log::{Error, Outgoing};
@@ -22,12 +21,16 @@ use streams::{Offset, TopicIndex, TopicPartition};
 
 use super::Topics;
 use super::consumer::{SAME_INSTANCE, log_line};
-use super::native::{self, GroupMetadata, Produce, TopicHandle, TransactionError};
+use super::native::{self, Delivery, GroupMetadata, Produce, ReportQueue, TopicHandle, TransactionError};
 
 /// One turn of the polling thread.
 const POLL: Duration = Duration::from_millis(100);
 /// What a call may take over its own timeout before the producer is given up.
 const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for a first connection before a new producer's id is asked for all the same.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// While records are flushed the answer of a commit that failed is looked for this often.
+const FLUSH_SLICE: Duration = Duration::from_millis(20);
 /// Longest wait for room in the producer's queue.
 const QUEUE_FULL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks for room.
@@ -70,34 +73,38 @@ fn tag(transaction: u16, topic: TopicIndex) -> usize {
     usize::from(transaction) << 16 | usize::from(topic.0)
 }
 
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        let [.., a, b, c, d] = tag.to_be_bytes();
+impl Deliveries {
+    fn take_in(&mut self, delivery: &Delivery) {
+        let [.., a, b, c, d] = delivery.opaque.to_be_bytes();
         let (transaction, topic) = (u16::from_be_bytes([a, b]), TopicIndex(u16::from_be_bytes([c, d])));
-        let mut deliveries = self.lock();
-        if deliveries.transaction != transaction {
+        if self.transaction != transaction {
             return;
         }
-        match result {
-            Ok(message) => {
-                let partition = u32::try_from(message.partition()).unwrap_or(0);
-                let end = deliveries.ends.entry(TopicPartition { topic, partition }).or_insert(0);
-                *end = (*end).max(message.offset() + 1);
+        match delivery.outcome {
+            Ok(offset) => {
+                let partition = u32::try_from(delivery.partition).unwrap_or(0);
+                let end = self.ends.entry(TopicPartition { topic, partition }).or_insert(0);
+                *end = (*end).max(offset.next().0);
             }
-            Err((error, _)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                deliveries.failed.get_or_insert((topic, code));
+            Err(code) => {
+                self.failed.get_or_insert((topic, code));
             }
         }
     }
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = ();
+
+    // Reports are read from the queue itself; what the wrapper still serves while it is dropped concerns nobody.
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
 /// The client and its topics; dropped by the calling thread, whenever librdkafka lets it.
 struct Shared {
     // Before the client they belong to.
     topics: Vec<TopicHandle>,
+    reports: ReportQueue,
     producer: BaseProducer<DeliveryContext>,
     stop: AtomicBool,
 }
@@ -115,6 +122,8 @@ pub(super) struct TransactionalProducer {
     answers: Receiver<Result<(), TransactionError>>,
     topics: Arc<Topics>,
     timeout: Duration,
+    /// Number of the open or last transaction, as in [`Deliveries`].
+    transaction: u16,
     /// The group's membership when the open transaction began.
     group: Option<GroupMetadata>,
     /// A call did not come back: nothing more can be asked of this producer.
@@ -132,7 +141,8 @@ impl TransactionalProducer {
         let handles: Option<Vec<TopicHandle>> =
             topics.names().map(|name| TopicHandle::new(producer.client(), name)).collect();
         let handles = handles.ok_or_else(|| Error::Fatal("a topic's name is not one".to_owned()))?;
-        let shared = Arc::new(Shared { topics: handles, producer, stop: AtomicBool::new(false) });
+        let reports = ReportQueue::of(producer.client()).ok_or_else(|| Error::Fatal("no memory".to_owned()))?;
+        let shared = Arc::new(Shared { topics: handles, reports, producer, stop: AtomicBool::new(false) });
         let (calls, requests) = mpsc::channel();
         let (replies, answers) = mpsc::channel();
         let (polling, calling) = (shared.clone(), shared.clone());
@@ -151,17 +161,31 @@ impl TransactionalProducer {
                 let _ = poller.join();
             }),
         )?;
-        let mut this = TransactionalProducer { shared, calls, answers, topics, timeout, group: None, lost: false };
+        let mut this =
+            TransactionalProducer { shared, calls, answers, topics, timeout, transaction: 0, group: None, lost: false };
+        // librdkafka asks for the id's coordinator at once when it has a broker, and else again only 500 ms later. Whether
+        // anything came of this is told by the call itself.
+        let _ = this.shared.producer.client().fetch_metadata(this.topics.names().next(), CONNECT_TIMEOUT);
         this.call(Call::Init)?.map_err(|e| classify_init(&e))?;
         Ok(this)
     }
 
     /// Makes a call on the calling thread and waits for its answer, but not for ever.
     fn call(&mut self, call: Call) -> Result<Result<(), TransactionError>, Error> {
+        let flush = matches!(call, Call::Commit(_));
         if self.lost || self.calls.send(call).is_err() {
             return Err(Error::Unknown("the producer is gone".to_owned()));
         }
-        match self.answers.recv_timeout(self.timeout + GRACE) {
+        let deadline = Instant::now() + self.timeout + GRACE;
+        if flush {
+            // The calling thread sends records only after it has added the positions, two round trips later.
+            while !native::flush(self.shared.producer.client(), FLUSH_SLICE) && Instant::now() < deadline {
+                if let Ok(answer) = self.answers.try_recv() {
+                    return Ok(answer);
+                }
+            }
+        }
+        match self.answers.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(answer) => Ok(answer),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 self.lost = true;
@@ -175,9 +199,10 @@ impl TransactionalProducer {
         if self.lost {
             return Err(Error::Unknown("the producer is gone".to_owned()));
         }
+        self.transaction = self.transaction.wrapping_add(1);
         {
             let mut deliveries = self.shared.producer.context().lock();
-            deliveries.transaction = deliveries.transaction.wrapping_add(1);
+            deliveries.transaction = self.transaction;
             deliveries.ends.clear();
             deliveries.failed = None;
         }
@@ -191,14 +216,13 @@ impl TransactionalProducer {
         let Some(topic) = self.shared.topics.get(usize::from(record.topic.0)) else {
             return Err(Error::Fatal(format!("there is no topic {:?}", record.topic)));
         };
-        let transaction = self.shared.producer.context().lock().transaction;
         let produce = Produce {
             partition: record.partition,
             key: record.key,
             value: record.value,
             timestamp: record.timestamp.max(1),
             headers: record.headers,
-            opaque: tag(transaction, record.topic),
+            opaque: tag(self.transaction, record.topic),
         };
         let mut deadline = None;
         loop {
@@ -270,8 +294,12 @@ impl TransactionalProducer {
 }
 
 fn poll(shared: &Shared) {
+    let context = shared.producer.context();
     while !shared.stop.load(Ordering::SeqCst) {
-        shared.producer.poll(POLL);
+        shared.reports.serve(&**context, POLL, |reports| {
+            let mut deliveries = context.lock();
+            reports.for_each(|delivery| deliveries.take_in(&delivery));
+        });
     }
 }
 
@@ -382,6 +410,24 @@ mod tests {
         assert!(matches!(classify(&error(Code::TransactionalIdAuthorizationFailed, true, false)), Error::Fatal(_)));
         assert!(matches!(classify(&error(Code::FencedInstanceId, false, true)), Error::Fatal(_)));
         assert!(matches!(classify_init(&error(Code::Fenced, true, false)), Error::Unknown(_)));
+    }
+
+    /// Reports of an aborted transaction may come when the next one is open: its positions and its fate are not theirs.
+    #[test]
+    fn deliveries_are_of_one_transaction() {
+        let mut deliveries = Deliveries { transaction: 7, ..Deliveries::default() };
+        let report = |transaction, outcome| Delivery { opaque: tag(transaction, TopicIndex(1)), partition: 2, outcome };
+        for offset in [5, 4] {
+            deliveries.take_in(&report(7, Ok(Offset(offset))));
+        }
+        deliveries.take_in(&report(6, Ok(Offset(90))));
+        deliveries.take_in(&report(6, Err(RDKafkaErrorCode::PurgeQueue)));
+        let written = TopicPartition { topic: TopicIndex(1), partition: 2 };
+        assert_eq!(deliveries.ends.get(&written), Some(&6));
+        assert_eq!(deliveries.failed, None);
+        deliveries.take_in(&report(7, Err(RDKafkaErrorCode::MessageSizeTooLarge)));
+        deliveries.take_in(&report(7, Err(RDKafkaErrorCode::PurgeQueue)));
+        assert_eq!(deliveries.failed, Some((TopicIndex(1), RDKafkaErrorCode::MessageSizeTooLarge)), "the first one");
     }
 
     #[test]

@@ -17,8 +17,15 @@ const HEARTBEATS_PER_SESSION: u32 = 12;
 const FETCH_WAIT_MS: u32 = 50;
 /// As [`FETCH_WAIT_MS`], of the consumer that restores stores: it lives for a restore only.
 const REPLAY_FETCH_WAIT_MS: u32 = 10;
-/// Bytes fetched ahead per consumer, KiB.
-const QUEUED_KBYTES: u32 = 16_384;
+/// Records fetched ahead per partition: what a worker can process in several times [`FETCH_QUEUE_BACKOFF_MS`]. One takes
+/// some 300 bytes in librdkafka besides its own, and librdkafka's default of 100,000 would hold a whole backlog in memory.
+const QUEUED_RECORDS: u32 = 5_000;
+/// Bytes fetched ahead per partition, KiB.
+const QUEUED_KBYTES: u32 = 2_048;
+/// Bytes that one fetch may bring of one partition, beyond its first batch.
+const FETCH_BYTES: u32 = 262_144;
+/// When enough is fetched ahead librdkafka looks again after this time, milliseconds, whatever was read meanwhile.
+const FETCH_QUEUE_BACKOFF_MS: u32 = 5;
 /// Wait between two tries of a transaction call while the previous transaction still ends (CONCURRENT_TRANSACTIONS),
 /// milliseconds. At librdkafka's default of 100 ms back-to-back commits take over 100 ms each; at 2 ms about 6 ms.
 const TRANSACTION_RETRY_BACKOFF_MS: u32 = 2;
@@ -157,8 +164,9 @@ impl Settings {
         let mut config = self.client(client_id);
         config.set("fetch.wait.max.ms", fetch_wait_ms.to_string());
         config.set("fetch.error.backoff.ms", "50");
-        // When enough is fetched ahead librdkafka looks again after this time, whatever was read meanwhile.
-        config.set("fetch.queue.backoff.ms", "5");
+        config.set("fetch.queue.backoff.ms", FETCH_QUEUE_BACKOFF_MS.to_string());
+        config.set("fetch.message.max.bytes", FETCH_BYTES.to_string());
+        config.set("queued.min.messages", QUEUED_RECORDS.to_string());
         config.set("queued.max.messages.kbytes", QUEUED_KBYTES.to_string());
         for (key, value) in &self.consumer {
             config.set(key, value);

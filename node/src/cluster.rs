@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use query_api::breaker::Breaker;
 use query_api::platform::{App, AppendError, Appended, Health, Instance, Owner, Platform, Tail, TailError, TailFrom};
 use schemas::Registry;
 use streams::{Phase, TaskId};
@@ -88,6 +89,10 @@ impl Platform for Cluster {
             troubles: troubles(&self.apps),
             stopping: self.stop.is_requested(),
         }
+    }
+
+    fn breakers(&self) -> &[Arc<Breaker>] {
+        &self.metrics.breakers
     }
 
     fn encode_metrics(&self, out: &mut String) -> fmt::Result {

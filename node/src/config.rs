@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -28,6 +29,9 @@ pub struct Config {
     pub kafka: Kafka,
     pub registry: RegistryConfig,
     pub payment: Payment,
+    pub breaker: BreakerConfig,
+    pub taxi: Taxi,
+    pub simulate: Simulate,
     pub saga: Saga,
     pub log: Log,
 }
@@ -66,6 +70,9 @@ section!(Kafka {
 });
 section!(RegistryConfig { url: String });
 section!(Payment { url: String, timeout_ms: u64, concurrency: usize, worker: bool });
+section!(BreakerConfig { failure_percent: u32, window: usize, probes: usize, open_ms: u64 });
+section!(Taxi { accept_timeout_ms: u64 });
+section!(Simulate { accept_delay_ms: u64, accept_jitter_ms: u64 });
 section!(Saga { payment_deadline_ms: i64, retention_ms: i64, command_retention_ms: i64 });
 section!(Log { format: LogFormat, level: String });
 
@@ -199,6 +206,12 @@ impl Config {
         positive("engine.commit_interval_ms", self.engine.commit_interval_ms)?;
         self.subtopologies()?;
         positive("payment.concurrency", i64::try_from(self.payment.concurrency).unwrap_or(0))?;
+        positive("breaker.window", i64::try_from(self.breaker.window).unwrap_or(0))?;
+        positive("breaker.probes", i64::try_from(self.breaker.probes).unwrap_or(0))?;
+        if !(1..=100).contains(&self.breaker.failure_percent) {
+            let message = format!("breaker.failure_percent = {}: it must be 1 to 100", self.breaker.failure_percent);
+            return Err(ConfigError::Invalid(message));
+        }
         if self.node.apps.is_empty() {
             return Err(ConfigError::Invalid("node.apps is empty: name at least one business".into()));
         }
@@ -227,6 +240,18 @@ impl Config {
                 produce: self.errors.produce.into(),
             },
             ..streams::Config::default()
+        }
+    }
+
+    /// A circuit breaker's settings, by the time after which a call has failed.
+    #[must_use]
+    pub fn breaker(&self, timeout_ms: u64) -> query_api::breaker::Settings {
+        query_api::breaker::Settings {
+            timeout: Duration::from_millis(timeout_ms),
+            failure_rate: self.breaker.failure_percent as f32 / 100.0,
+            window: self.breaker.window,
+            probes: self.breaker.probes,
+            open: Duration::from_millis(self.breaker.open_ms),
         }
     }
 

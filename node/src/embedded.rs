@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use query_api::breaker::Breaker;
 use query_api::platform::{
     App, AppendError, Appended, Health, Instance, InstanceTask, Owner, Platform, Role, Tail, TailError, TailFrom,
     TailItem, TailRecord, Trouble, WorkerHealth,
@@ -130,6 +131,10 @@ impl Platform for Embedded {
             troubles: troubles(&self.apps),
             stopping: self.stop.is_requested(),
         }
+    }
+
+    fn breakers(&self) -> &[Arc<Breaker>] {
+        &self.metrics.breakers
     }
 
     fn encode_metrics(&self, out: &mut String) -> fmt::Result {

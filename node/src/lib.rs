@@ -17,6 +17,7 @@ pub mod payment;
 pub mod run;
 pub mod service;
 pub mod signals;
+pub mod simulate;
 pub mod up;
 
 pub use application::{Application, embedded_log};

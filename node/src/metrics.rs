@@ -7,17 +7,23 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use query_api::platform::App;
+use query_api::breaker::Breaker;
+use query_api::platform::{ACCEPT_BREAKER, App};
 use streams::Phase;
 
+use crate::config::Config;
 use crate::engine::WorkerThread;
 use crate::local;
 use crate::payment::worker::Counters;
 
+/// Name of the breaker around the payment provider.
+const PAYMENT_BREAKER: &str = "payment";
+
 /// What is not found elsewhere.
-#[derive(Default)]
 pub struct Metrics {
     local: Mutex<Option<local::Stats>>,
+    /// The circuit breakers of this process: the payment provider's, and that of taxi's accept step.
+    pub breakers: [Arc<Breaker>; 2],
     /// Payment workers by business.
     pub payments: Mutex<Vec<(Arc<str>, Arc<Counters>)>>,
     /// Times metrics were read.
@@ -51,6 +57,27 @@ impl<'a> Family<'a> {
 }
 
 impl Metrics {
+    /// Nothing counted yet; with the breakers of this process, closed.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let breaker = |name, timeout_ms| Arc::new(Breaker::new(name, config.breaker(timeout_ms)));
+        Metrics {
+            local: Mutex::default(),
+            breakers: [
+                breaker(PAYMENT_BREAKER, config.payment.timeout_ms),
+                breaker(ACCEPT_BREAKER, config.taxi.accept_timeout_ms),
+            ],
+            payments: Mutex::default(),
+            scrapes: AtomicU64::default(),
+        }
+    }
+
+    /// The breaker around the payment provider.
+    #[must_use]
+    pub fn payment_breaker(&self) -> Arc<Breaker> {
+        self.breakers[0].clone()
+    }
+
     /// Takes the embedded log's counters for the next encoding.
     pub fn local(&self, stats: &local::Stats) {
         *self.local.lock().unwrap_or_else(PoisonError::into_inner) = Some(stats.clone());
@@ -72,7 +99,33 @@ impl Metrics {
             encode_state(app, out)?;
         }
         self.encode_local(out)?;
+        self.encode_breakers(out)?;
         self.encode_payments(out)
+    }
+
+    fn encode_breakers(&self, out: &mut String) -> fmt::Result {
+        let all: Vec<_> = self.breakers.iter().map(|breaker| breaker.status()).collect();
+        let mut family =
+            Family::start(out, "orderflow_breaker_state", "gauge", "1 for the state callers last found a breaker in.")?;
+        for status in &all {
+            family.sample(&[("breaker", status.name), ("state", &status.state.to_string())], 1)?;
+        }
+        let mut family = Family::start(
+            out,
+            "orderflow_breaker_calls",
+            "counter",
+            "Calls around a breaker, by what became of them.",
+        )?;
+        for status in &all {
+            for (outcome, count) in [("ok", status.ok), ("failed", status.failed), ("rejected", status.rejected)] {
+                family.sample(&[("breaker", status.name), ("outcome", outcome)], count)?;
+            }
+        }
+        let mut family = Family::start(out, "orderflow_breaker_opened", "counter", "Times a breaker opened.")?;
+        for status in &all {
+            family.sample(&[("breaker", status.name)], status.opened)?;
+        }
+        Ok(())
     }
 
     fn encode_local(&self, out: &mut String) -> fmt::Result {

@@ -50,7 +50,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     .await??;
     let backend = application::kafka_state(&config)?;
     let stop = Arc::new(Stop::default());
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(&config));
     let mut views = Vec::new();
     let mut workers = Vec::new();
     for business in &businesses {

@@ -16,6 +16,7 @@ use crate::payment::PaymentLog;
 use crate::payment::provider::Provider;
 use crate::payment::worker::Worker as PaymentWorker;
 use crate::signals;
+use crate::simulate::Slow;
 
 /// How long open requests may take to finish once a stop was asked for; event streams never finish by themselves.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -33,7 +34,7 @@ pub fn spawn_payment(
     metrics: &Metrics,
     stop: &Arc<Stop>,
 ) -> anyhow::Result<()> {
-    let provider = Arc::new(Provider::new(provider_url, Duration::from_millis(config.payment.timeout_ms))?);
+    let provider = Arc::new(Provider::new(provider_url, metrics.payment_breaker())?);
     let prefix = &config.topics.prefix;
     for business in businesses {
         let Some((requests, results)) = business.payment else { continue };
@@ -93,7 +94,7 @@ async fn serve_http(
     let listener = tokio::net::TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; --listen takes another address"))?;
-    let router = query_api::app(platform)?.merge(more);
+    let router = query_api::app(Slow::before(platform, &config.simulate))?.merge(more);
     tracing::info!(url = config.advertised_url(), "ready: gateway, queries and console");
     let signalled = stop.clone();
     tokio::spawn(async move {

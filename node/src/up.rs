@@ -28,7 +28,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         config.node.apps.iter().map(|name| apps::app(name, &config, &registry)).collect::<anyhow::Result<Vec<_>>>()?;
     let broker = application::embedded_log(&config)?;
     let stop = Arc::new(Stop::default());
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(&config));
     let mut views = Vec::new();
     let mut workers = Vec::new();
     for business in &businesses {

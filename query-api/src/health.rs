@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use streams::Phase;
 
+use crate::breaker::Status;
 use crate::error::ApiError;
 use crate::limits::WORKER_SILENCE_MAX;
 use crate::platform::Owner;
@@ -62,6 +63,12 @@ fn subtasks(app: &service::AppState) -> impl Iterator<Item = streams::TaskId> {
     app.app.partitions.iter().zip(0_u16..).flat_map(|(partitions, subtopology)| {
         (0..*partitions).map(move |partition| streams::TaskId { subtopology, partition })
     })
+}
+
+/// The circuit breakers of this process.
+pub(crate) async fn breakers(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    let breakers: Vec<Status> = api.platform.breakers().iter().map(|breaker| breaker.status()).collect();
+    service::json(StatusCode::OK, &json!({ "breakers": breakers }))
 }
 
 /// Everything measured, as OpenMetrics text.

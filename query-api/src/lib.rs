@@ -8,6 +8,7 @@
 //! [`gdmarket`], [`taxi`], [`ebook`]), which has the wire form of its resources and the table of its routes.
 
 mod body;
+pub mod breaker;
 mod console;
 mod ebook;
 mod error;
@@ -104,6 +105,7 @@ fn process() -> Routes<Arc<Api>> {
         .add("/livez", get(health::livez))
         .add("/readyz", get(health::readyz))
         .add("/metrics", get(health::metrics))
+        .add("/breakers", get(health::breakers))
 }
 
 /// The businesses this service has resources of. Any other application has its interactive queries only.

@@ -13,6 +13,11 @@ use streams::{Offset, Partition, TaskId, Timestamp, View};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::breaker::Breaker;
+
+/// Name of the breaker around a driver's call of the call list.
+pub const ACCEPT_BREAKER: &str = "taxi-accept";
+
 /// What the service needs of the process it runs in.
 ///
 /// Called from many tokio threads at once. Methods that are not futures are on the path of every request: they must
@@ -48,6 +53,9 @@ pub trait Platform: Send + Sync + 'static {
 
     /// How the process is.
     fn health(&self) -> Health;
+
+    /// The circuit breakers of this process. One named [`ACCEPT_BREAKER`] guards taxi's accept step.
+    fn breakers(&self) -> &[Arc<Breaker>];
 
     /// Appends the process's own metrics in the OpenMetrics text form, without the closing `# EOF`
     /// (`prometheus_client::encoding::text::encode_registry`).

@@ -8,7 +8,7 @@ use support::client::Client;
 
 #[tokio::test]
 async fn the_seeds_paths_are_all_found_at_the_root_and_the_default_app_has_what_collides() {
-    let client = Client::with(&["fashion-store", "gdmarket", "taxi"], Provider::Approves);
+    let client = Client::with(&["fashion-store", "gdmarket", "taxi", "ebook-rental"], Provider::Approves);
     client.product().await;
     client.order("o1").await.expect(201);
     client.post("/items", r#"{"id":"drill","name":"Drill","fee":3000}"#).await.expect(201);
@@ -16,6 +16,10 @@ async fn the_seeds_paths_are_all_found_at_the_root_and_the_default_app_has_what_
     client.post("/passengers", r#"{"id":"c1","startLocation":"a","endLocation":"b"}"#).await.expect(201);
     client.get("/calls/c1?wait=5").await.expect(200);
     client.post("/taxis/accept", r#"{"callId":"c1"}"#).await.expect(200);
+    client.post("/books", r#"{"id":"b1","bookName":"Hello, JAVA","rentalFee":3000}"#).await.expect(201);
+    client.post("/rents", r#"{"id":"e1","userId":1,"bookId":"b1"}"#).await.expect(201);
+    client.get("/rents/e1").await.expect(200);
+    client.get("/ebook-rental/dashboards/e1").await.expect(200);
 
     // `/payments` is fashion-store's at the root, and the market's under its name.
     client.get("/payments/o1?wait=5").await.expect(200);

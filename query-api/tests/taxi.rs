@@ -115,3 +115,35 @@ async fn a_passenger_and_a_driver_follow_what_concerns_them() {
     let seen = until(&mut driver, "배차완료된 콜입니다").await;
     assert!(seen.contains("callListed") && seen.contains("callAssigned"), "{seen}");
 }
+
+#[tokio::test]
+async fn an_overloaded_call_list_gets_the_acceptances_after_it_has_recovered() {
+    let client = desk();
+    called(&client, "c1").await;
+    client.fake.hold(true);
+    let mut waits = Vec::new();
+    for driver in 0..8 {
+        let began = std::time::Instant::now();
+        let put_off = client.post("/taxis/accept", &accept("c1", &format!("d{driver}"))).await.expect(202);
+        assert_eq!((put_off.json()["status"].as_str(), put_off.header("retry-after")), (Some("PENDING"), "1"));
+        waits.push(began.elapsed());
+    }
+    assert!(waits[0] >= support::BREAKER.timeout, "the first waits until the timeout: {waits:?}");
+    assert!(waits[7] < support::BREAKER.timeout, "an open breaker answers at once: {waits:?}");
+    let breaker = client.get("/breakers").await.expect(200).json()["breakers"][0].clone();
+    assert_eq!((&breaker["name"], &breaker["state"]), (&json!("taxi-accept"), &json!("open")));
+
+    client.fake.hold(false);
+    client.fake.sync();
+    let call = client.get("/calls/c1").await.expect(200).json();
+    assert_eq!(
+        (&call["status"], &call["driverId"]),
+        (&json!("accept"), &json!("d0")),
+        "none was lost: the first has it"
+    );
+    tokio::time::sleep(support::BREAKER.open).await;
+    for _ in 0..3 {
+        client.post("/taxis/accept", &accept("c1", "late")).await.expect(200);
+    }
+    assert_eq!(client.get("/breakers").await.json()["breakers"][0]["state"], "closed");
+}

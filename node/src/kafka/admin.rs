@@ -1,7 +1,7 @@
 //! Topics: which ones an application needs, and creating those that are missing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -13,6 +13,8 @@ use super::{Settings, native};
 
 /// Longest wait for the cluster's answer.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the cluster is asked whether it knows what was created.
+const KNOWN_POLL: Duration = Duration::from_millis(50);
 /// Topics described in one request.
 const TOPICS_PER_REQUEST: usize = 100;
 
@@ -219,6 +221,22 @@ fn create(
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => (),
             Err((topic, code)) => return Err(TopicsError::Refused { topic, reason: code.to_string() }),
         }
+    }
+    await_known(admin, missing)
+}
+
+/// The controller answers before every broker has heard of the topics, whatever the operation timeout says (KRaft): who
+/// starts at once would be told that they do not exist.
+fn await_known(admin: &AdminClient<DefaultClientContext>, created: &[&TopicSpec]) -> Result<(), TopicsError> {
+    let specs: Vec<TopicSpec> = created.iter().copied().cloned().collect();
+    let deadline = Instant::now() + ADMIN_TIMEOUT;
+    while partition_counts(admin, &specs)?.len() < specs.len() {
+        if Instant::now() > deadline {
+            return Err(TopicsError::Unavailable(
+                "the topics were created, but the brokers do not know them yet".into(),
+            ));
+        }
+        std::thread::sleep(KNOWN_POLL);
     }
     Ok(())
 }

@@ -1,19 +1,10 @@
 //! The payment provider's HTTP interface: what the worker sends and what it makes of the answers.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use recloser::{AsyncRecloser, Recloser};
+use query_api::breaker::{Breaker, Refusal};
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind};
 use serde::{Deserialize, Serialize};
-
-/// Share of failed calls at which the breaker opens.
-const FAILURE_RATE: f32 = 0.5;
-/// Calls the failure rate is measured over.
-const CLOSED_CALLS: usize = 32;
-/// Probes let through when half open; the rate is measured over them.
-const HALF_OPEN_CALLS: usize = 4;
-/// How long an open breaker turns calls away before it probes.
-const OPEN_WAIT: Duration = Duration::from_secs(2);
 
 /// Body of every call.
 #[derive(Debug, Serialize, Deserialize)]
@@ -55,26 +46,18 @@ pub struct Outcome {
 pub struct Provider {
     client: reqwest::Client,
     url: String,
-    breaker: AsyncRecloser,
+    breaker: Arc<Breaker>,
 }
 
 impl Provider {
-    /// A client of the provider at `url`. A call that takes longer than `timeout` has an unknown outcome.
+    /// A client of the provider at `url`. A call that takes longer than the breaker's timeout has an unknown outcome.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(url: &str, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let breaker = Recloser::custom()
-            .error_rate(FAILURE_RATE)
-            .closed_len(CLOSED_CALLS)
-            .half_open_len(HALF_OPEN_CALLS)
-            .open_wait(OPEN_WAIT)
-            .build();
-        Ok(Provider {
-            client: reqwest::Client::builder().timeout(timeout).pool_max_idle_per_host(64).build()?,
-            url: url.trim_end_matches('/').to_owned(),
-            breaker: AsyncRecloser::from(breaker),
-        })
+    pub fn new(url: &str, breaker: Arc<Breaker>) -> Result<Self, reqwest::Error> {
+        let timeout = breaker.settings().timeout;
+        let client = reqwest::Client::builder().timeout(timeout).pool_max_idle_per_host(128).build()?;
+        Ok(Provider { client, url: url.trim_end_matches('/').to_owned(), breaker })
     }
 
     /// Carries a request out. Never fails: what cannot be decided now is DEFERRED, and the saga asks again under the same
@@ -90,8 +73,8 @@ impl Provider {
         let url = format!("{}/{path}", self.url);
         match self.breaker.call(self.send(&url, &call)).await {
             Ok(answer) => decide(&answer, request.kind),
-            Err(recloser::Error::Inner(reason)) => deferred(&reason),
-            Err(recloser::Error::Rejected) => deferred("the breaker is open: the provider is not called for a while"),
+            Err(Refusal::Failed(reason)) => deferred(&reason),
+            Err(Refusal::Open) => deferred("the breaker is open: the provider is not called for a while"),
         }
     }
 

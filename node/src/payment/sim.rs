@@ -272,7 +272,7 @@ async fn write_settings(State(sim): State<Arc<Sim>>, Json(change): Json<serde_js
 }
 
 /// A number in 0.0..1.0. Not seeded: it models a world outside our control.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = uuid::Uuid::new_v4().as_u64_pair().1 >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }

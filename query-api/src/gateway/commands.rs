@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{FromRequestParts, OriginalUri, Path, State};
-use axum::http::header::LOCATION;
+use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
@@ -17,9 +17,10 @@ use super::resources::{Resource, Until, bytes, media_type, path_id, read_until, 
 use super::wire::{At, CommandLinks, CommandView, Refused};
 use super::{Business, Commands, Gateway};
 use crate::body::make_id;
+use crate::breaker::{Breaker, Refusal};
 use crate::error::ApiError;
 use crate::hal::{self, Link};
-use crate::limits::{TEXT_CHARS_MAX, WAIT_DEFAULT};
+use crate::limits::{RETRY_AFTER_S, TEXT_CHARS_MAX, WAIT_DEFAULT};
 use crate::params::{Base, Params, Prefer, encode, idempotency_key};
 use crate::position::{self, ORDERFLOW_POSITION, Token};
 use crate::service::{Place, is_hop, json_bytes};
@@ -42,6 +43,11 @@ pub(crate) trait Judged<B>: Resource<B> {
 
     /// Where they go, and where their outcomes are.
     fn commands(business: &B) -> &Commands<Self::Command>;
+
+    /// The breaker around judging them, if whoever judges may be overloaded.
+    fn breaker(_business: &B) -> Option<&Breaker> {
+        None
+    }
 
     /// The body of the answer to a command that was carried out or refused.
     fn answer(value: &Self::Value, outcome: &CommandOutcome, at: At<'_>) -> Result<Vec<u8>, ApiError> {
@@ -111,8 +117,10 @@ struct Submitted<'a, V> {
     tokens: Vec<Token>,
     /// How far what follows from it is waited for; `None`: only for the verdict.
     until: Option<Until<V>>,
-    /// How long it waits for `until`; the verdict is waited for longer.
+    /// How long it waits for `until`.
     wait: Duration,
+    /// How long it waits for the verdict.
+    patience: Duration,
 }
 
 /// `GET /<name>/{id}/commands/{command}`: what was decided about a command, for senders that did not wait, and for
@@ -135,7 +143,9 @@ pub(crate) async fn command<B: Business, R: Judged<B>>(
         Some(text) => position::parse(&text, gateway.app.app.view.topology(), ledger.subtopology)?,
         None => Vec::new(),
     };
-    let command = Submitted { id: &id, command_id: &command, hash, tokens, until, wait };
+    // Without a position a command may just not exist: then there is nothing to wait for beyond what was asked.
+    let patience = if tokens.is_empty() { wait } else { wait.max(WAIT_DEFAULT) };
+    let command = Submitted { id: &id, command_id: &command, hash, tokens, until, wait, patience };
     let base = Base::of(&headers);
     gateway.judge::<R>(&command, &headers, At { base: &base.0, mount: gateway.mount_of(&uri) }).await
 }
@@ -164,7 +174,9 @@ impl<B: Business> Gateway<B> {
         };
         let (id, command_id) = (command.key(), command.command_id());
         let hash = Some(command.content_hash());
-        let mut submitted = Submitted { id, command_id, hash, tokens: Vec::new(), until, wait };
+        let patience = wait.max(WAIT_DEFAULT);
+        let mut submitted = Submitted { id, command_id, hash, tokens: Vec::new(), until, wait, patience };
+        let began = Instant::now();
         let Commands { topic, codec, .. } = R::commands(&self.business);
         let metrics = &self.api.metrics;
         let append = self.api.platform.append(topic, id.as_bytes(), codec.to_vec(&command));
@@ -178,10 +190,15 @@ impl<B: Business> Gateway<B> {
         submitted.tokens.push(token);
         let base = Base::of(&headers);
         let at = At { base: &base.0, mount: self.mount_of(&uri) };
-        let mut answer = if prefer.respond_async {
-            pending::<B, R>(&submitted, at)?
-        } else {
-            self.judge::<R>(&submitted, &headers, at).await?
+        // A sender who says how long to wait is not turned away.
+        let breaker = R::breaker(&self.business).filter(|_| prefer.wait.is_none());
+        let mut answer = match breaker {
+            _ if prefer.respond_async => pending::<B, R>(&submitted, at)?,
+            Some(breaker) => {
+                submitted.patience = breaker.settings().timeout.saturating_sub(began.elapsed());
+                self.judge_guarded::<R>(breaker, &submitted, &headers, at).await?
+            }
+            None => self.judge::<R>(&submitted, &headers, at).await?,
         };
         let headers = answer.headers_mut();
         headers.insert(ORDERFLOW_POSITION, position);
@@ -195,6 +212,30 @@ impl<B: Business> Gateway<B> {
         Ok(answer)
     }
 
+    /// As [`Gateway::judge`], unless whoever judges has been too slow too often: then the command, which is in the log and
+    /// will be judged, is answered for as pending at once, and the sender told when to ask again.
+    async fn judge_guarded<R: Judged<B>>(
+        &self,
+        breaker: &Breaker,
+        command: &Submitted<'_, R::Value>,
+        headers: &HeaderMap,
+        at: At<'_>,
+    ) -> Result<Response, ApiError> {
+        let judged = breaker.call(async {
+            match self.judge::<R>(command, headers, at).await {
+                Ok(answer) if answer.status() == StatusCode::ACCEPTED => Err(answer),
+                answer => Ok(answer),
+            }
+        });
+        let (mut pending, seconds) = match judged.await {
+            Ok(answer) => return answer,
+            Err(Refusal::Failed(pending)) => (pending, RETRY_AFTER_S),
+            Err(Refusal::Open) => (pending::<B, R>(command, at)?, breaker.settings().open.as_secs().max(RETRY_AFTER_S)),
+        };
+        pending.headers_mut().insert(RETRY_AFTER, seconds.into());
+        Ok(pending)
+    }
+
     /// Waits for the verdict, and as far as the sender wants for what follows from it.
     async fn judge<R: Judged<B>>(
         &self,
@@ -204,8 +245,7 @@ impl<B: Business> Gateway<B> {
     ) -> Result<Response, ApiError> {
         let began = Instant::now();
         let until_reached = began + command.wait;
-        // Without a position a command may just not exist: then there is nothing to wait for beyond what was asked.
-        let judged = if command.tokens.is_empty() { until_reached } else { began + command.wait.max(WAIT_DEFAULT) };
+        let judged = began + command.patience;
         let commits = &self.app.commits;
         if until_reached > began {
             let mut waiter = commits.register(until_reached);

@@ -27,6 +27,7 @@ use schemas::state::{Command, CommandOutcome};
 use schemas::{AvroRecord, Codec, Topic};
 
 use crate::StartError;
+use crate::breaker::Breaker;
 use crate::platform::TailRecord;
 use crate::service::{Api, AppState, StoreRef};
 use wire::Mount;
@@ -125,5 +126,10 @@ impl Start<'_> {
         let codec = Codec::for_topic(&S::TOPIC, prefix, registry)?;
         let decode = Box::new(move |record: &TailRecord| live::decode::<B, S>(&codec, record));
         Ok(Hub::new(S::TOPIC.base(), Arc::clone(&self.api.platform), decode))
+    }
+
+    /// A circuit breaker of this process by name, if it has one.
+    pub(crate) fn breaker(&self, name: &str) -> Option<Arc<Breaker>> {
+        self.api.platform.breakers().iter().find(|breaker| breaker.name() == name).cloned()
     }
 }

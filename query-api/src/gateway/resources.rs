@@ -102,7 +102,7 @@ pub(super) fn set_retry_after(answer: &mut Response, retry_at: Option<i64>) {
 }
 
 /// What a read of one item asks for.
-struct Ask<V> {
+struct Wanted<V> {
     until: Option<Until<V>>,
     tokens: Vec<Token>,
     /// `None`: the answer is as things are, once the tokens are reached.
@@ -127,11 +127,11 @@ pub(crate) async fn item<B: Business, R: Resource<B>>(
         Some(text) => position::parse(text, gateway.app.app.view.topology(), table.at.subtopology)?,
         None => Vec::new(),
     };
-    let ask = Ask { until, tokens, wait };
-    if ask.wait.is_none() && ask.until.is_none() {
-        return gateway.read_now::<R>(&id, &uri, &headers, &ask).await;
+    let wanted = Wanted { until, tokens, wait };
+    if wanted.wait.is_none() && wanted.until.is_none() {
+        return gateway.read_now::<R>(&id, &uri, &headers, &wanted).await;
     }
-    gateway.read_until::<R>(&id, &uri, &headers, &ask).await
+    gateway.read_until::<R>(&id, &uri, &headers, &wanted).await
 }
 
 impl<B: Business> Gateway<B> {
@@ -156,10 +156,10 @@ impl<B: Business> Gateway<B> {
         id: &str,
         uri: &Uri,
         headers: &HeaderMap,
-        ask: &Ask<R::Value>,
+        wanted: &Wanted<R::Value>,
     ) -> Result<Response, ApiError> {
         let task = R::table(&self.business).at.task_of(id.as_bytes());
-        match service::settle_place(&self.api, &self.app, task, &ask.tokens, None, is_hop(headers)).await? {
+        match service::settle_place(&self.api, &self.app, task, &wanted.tokens, None, is_hop(headers)).await? {
             Place::At(other) => self.api.hop(&other, path_and_query(uri), headers, WAIT_DEFAULT).await,
             Place::Here => {
                 let missing = || ApiError::NotFound(format!("there is no such entry in {}", R::NAME));
@@ -173,9 +173,9 @@ impl<B: Business> Gateway<B> {
         id: &str,
         uri: &Uri,
         headers: &HeaderMap,
-        ask: &Ask<R::Value>,
+        wanted: &Wanted<R::Value>,
     ) -> Result<Response, ApiError> {
-        let deadline = Instant::now() + ask.wait.unwrap_or(WAIT_DEFAULT);
+        let deadline = Instant::now() + wanted.wait.unwrap_or(WAIT_DEFAULT);
         let task = R::table(&self.business).at.task_of(id.as_bytes());
         let (app, api) = (&self.app, &self.api);
         let hop = is_hop(headers);
@@ -192,8 +192,8 @@ impl<B: Business> Gateway<B> {
                         return Ok(answer);
                     }
                 }
-                Some(Place::Here) if app.has_committed(&ask.tokens, task.partition) => {
-                    let is_reached = |value: &R::Value| ask.until.is_none_or(|until| (until.is_reached)(value));
+                Some(Place::Here) if app.has_committed(&wanted.tokens, task.partition) => {
+                    let is_reached = |value: &R::Value| wanted.until.is_none_or(|until| (until.is_reached)(value));
                     if let Some(value) = self.find::<R>(id)?.filter(is_reached) {
                         return self.show::<R>(&value, uri, headers);
                     }
@@ -201,10 +201,10 @@ impl<B: Business> Gateway<B> {
                 _ => {}
             }
             if !waiter.again().await? {
-                let what = ask.until.map_or("there", |until| until.name);
+                let what = wanted.until.map_or("there", |until| until.name);
                 return Err(match place {
                     None => service::no_owner(task),
-                    Some(Place::Here) if !app.has_committed(&ask.tokens, task.partition) => service::not_committed(),
+                    Some(Place::Here) if !app.has_committed(&wanted.tokens, task.partition) => service::not_committed(),
                     Some(_) => ApiError::Timeout(format!("it was not {what} when the wait was over")),
                 });
             }

@@ -13,12 +13,14 @@ use schemas::taxi::{CallEvent, CallEventKind, CallStatus, DriverCommand, Passeng
 use serde::Serialize;
 
 use crate::StartError;
+use crate::breaker::Breaker;
 use crate::error::ApiError;
 use crate::gateway::wire::At;
 use crate::gateway::{
     Business, Commands, Hub, Judged, Profile, Resource, Route, Start, Streamed, Table, Until, all_events, collection,
     command, events_of, item,
 };
+use crate::platform::ACCEPT_BREAKER;
 
 /// Stores, command topics and events.
 pub(crate) struct Taxi {
@@ -29,6 +31,7 @@ pub(crate) struct Taxi {
     accepting: Commands<DriverCommand>,
     status: Arc<Hub>,
     events: Arc<Hub>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl Business for Taxi {
@@ -60,6 +63,7 @@ impl Business for Taxi {
             accepting: start.commands(&topics::ACCEPTANCES, "acceptances")?,
             status: start.hub::<Self, Changes>()?,
             events: start.hub::<Self, DriverNews>()?,
+            breaker: start.breaker(ACCEPT_BREAKER),
         })
     }
 
@@ -125,6 +129,9 @@ impl Judged<Taxi> for Calls {
     const CREATES: &'static [&'static str] = &[];
     fn commands(taxi: &Taxi) -> &Commands<DriverCommand> {
         &taxi.accepting
+    }
+    fn breaker(taxi: &Taxi) -> Option<&Breaker> {
+        taxi.breaker.as_deref()
     }
     fn answer(call: &Call, outcome: &CommandOutcome, at: At<'_>) -> Result<Vec<u8>, ApiError> {
         wire::acceptance(call, outcome, at)

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use query_api::breaker::{self, Breaker};
 use query_api::platform::{
-    App, AppendError, Appended, Health, Instance, InstanceTask, Owner, Platform, Role, Tail, TailError, TailFrom,
-    TailItem, TailRecord, Trouble, WorkerHealth,
+    ACCEPT_BREAKER, App, AppendError, Appended, Health, Instance, InstanceTask, Owner, Platform, Role, Tail, TailError,
+    TailFrom, TailItem, TailRecord, Trouble, WorkerHealth,
 };
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
 use schemas::{Codec, FixedRegistry, Registry, Topic};
@@ -25,6 +26,15 @@ use streams::{Offset, Partition, TaskId, TopicIndex, Topology};
 use tokio::sync::{oneshot, watch};
 
 pub const PARTITIONS: u32 = 4;
+
+/// Small numbers, so that a test opens and closes it in a moment.
+pub const BREAKER: breaker::Settings = breaker::Settings {
+    timeout: Duration::from_millis(100),
+    failure_rate: 0.5,
+    window: 4,
+    probes: 1,
+    open: Duration::from_millis(200),
+};
 
 /// What the payment provider does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +77,7 @@ pub struct Fake {
     apps: Vec<App>,
     registry: Arc<dyn Registry>,
     jobs: Sender<Job>,
+    breakers: Vec<Arc<Breaker>>,
     /// The log of each app.
     clusters: Vec<SimCluster>,
     news: watch::Receiver<u64>,
@@ -87,6 +98,11 @@ fn business(name: &str) -> (Topology, Option<(Topic<PaymentRequest>, Topic<Payme
         "gdmarket" => {
             use schemas::gdmarket::topics::{PAYMENT_REQUESTS, PAYMENT_RESULTS};
             let topology = topologies::gdmarket::topology(&topologies::gdmarket::Config::default());
+            (topology.expect(built), Some((PAYMENT_REQUESTS, PAYMENT_RESULTS)))
+        }
+        "ebook-rental" => {
+            use schemas::ebook::topics::{PAYMENT_REQUESTS, PAYMENT_RESULTS};
+            let topology = topologies::ebook_rental::topology(&topologies::ebook_rental::Config::default());
             (topology.expect(built), Some((PAYMENT_REQUESTS, PAYMENT_RESULTS)))
         }
         "taxi" => (topologies::taxi::topology(&topologies::taxi::Config::default()).expect(built), None),
@@ -122,6 +138,7 @@ impl Fake {
             apps,
             registry: Arc::new(FixedRegistry),
             jobs,
+            breakers: vec![Arc::new(Breaker::new(ACCEPT_BREAKER, BREAKER))],
             clusters,
             news,
             knobs: Knobs::default(),
@@ -135,6 +152,7 @@ impl Fake {
             apps: first.apps.clone(),
             registry: Arc::clone(&first.registry),
             jobs: first.jobs.clone(),
+            breakers: first.breakers.clone(),
             clusters: first.clusters.clone(),
             news: first.news.clone(),
             knobs: Knobs::default(),
@@ -304,6 +322,10 @@ impl Platform for Fake {
             health.workers.push(WorkerHealth { name: "fashion-store-0".into(), last_turn: Duration::ZERO });
         }
         health
+    }
+
+    fn breakers(&self) -> &[Arc<Breaker>] {
+        &self.breakers
     }
 
     fn encode_metrics(&self, out: &mut String) -> fmt::Result {

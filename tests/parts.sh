@@ -11,7 +11,8 @@ part kafka 20m "~3 min" "the node's own integration tests on real Kafka: exactly
 part clients 20m "45 s" "the store on real Kafka seen by strangers: clients in Python and Java that share nothing with us but the protocol"
 part registry 15m "30 s" "the same with a real schema registry (Apicurio): schemas registered there, its ids on every record"
 
-part seeds 10m "20 s" "orderflow up, empty, under the original documents' own commands: httpie's order and its cancellation, siege with 100 users"
+part requirements 15m "90 s" "each numbered requirement of the original documents, through HTTP on the embedded log and on Kafka; with processors stopped, commands are taken and the stopped ones catch up"
+part seeds 10m "60 s" "orderflow up, empty, under the original documents' own commands: httpie's orders and calls, siege with 100 users, and with the called step sleeping"
 part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
 part kill 30m "~2.5 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
 part browser 10m "10 s" "the console in headless Chromium: an order placed, followed live, cancelled, by keyboard too"
@@ -67,21 +68,47 @@ part_registry() {
 }
 
 # The commands name port 8088, so it is not one of this part's own.
+part_requirements() {
+  need_python
+  build_programs
+  start_provider $((PORT_BASE + 1))
+  requirements embedded "$PORT_BASE" "$ORDERFLOW" up
+  start_kafka $((PORT_BASE + 3))
+  do_it "$ORDERFLOW" topics --brokers "$BROKERS"
+  requirements kafka $((PORT_BASE + 2)) "$ORDERFLOW" run --brokers "$BROKERS" --instance-id a
+}
+
+# requirements NAME PORT COMMAND…: every requirement against a store that COMMAND starts, then the store stopped in parts.
+requirements() {
+  local name=$1 port=$2 pid
+  shift 2
+  STORE_URL=http://127.0.0.1:$port
+  set -- "$@" --listen "127.0.0.1:$port" --data-dir "$PART_DIR/$name" --set "payment.url=$PROVIDER_URL"
+  serve "$name" "$STORE_URL/readyz" "$@"
+  pid=$SERVER_PID
+  client_tests test_requirements_table.py test_requirements.py
+  stop_pid "$pid"
+  ORDERFLOW_COMMAND="${*@Q}" ORDERFLOW_LOG=$SERVERS_DIR/$name-stopped.log client_tests test_fault_isolation.py
+}
+
 part_seeds() {
-  local seconds=30
+  local seconds=60
   need_python
   need_siege
   build_programs
   port_taken 8088 && die_not_ready "port 8088, which the documents' commands name, is taken: stop what listens there"
-  start_store_embedded 8088
+  start_provider "$PORT_BASE"
+  # The call list sleeps as the documents' called step did; the payment provider does so when a test tells it to.
+  start_store_embedded 8088 --set "payment.url=$PROVIDER_URL" --set simulate.accept_delay_ms=400 \
+    --set simulate.accept_jitter_ms=220
   if ! full; then
     seconds=10
-    reduced "siege for $seconds s instead of 30"
+    reduced "siege for $seconds s instead of 60"
   fi
   # A home of its own: siege writes its configuration there, and somebody's own must not decide the result.
   export HOME=$PART_DIR PATH=$VENV/bin:$PATH SIEGE_SECONDS=$seconds
   client_tests test_seeds.py
-  do_it "$LOADGEN" audit --http "$STORE_URL"
+  do_it "$LOADGEN" audit --http "$STORE_URL" --payment-url "$PROVIDER_URL" --settle 60s
 }
 
 part_badinput() {

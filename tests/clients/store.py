@@ -156,6 +156,9 @@ class Web:
     def post(self, path, body, **headers):
         return self._session.post(self.base + path, json=body, headers=headers, timeout=30)
 
+    def patch(self, path, body, **headers):
+        return self._session.patch(self.base + path, json=body, headers=headers, timeout=30)
+
     def delete(self, path):
         return self._session.delete(self.base + path, timeout=30)
 
@@ -165,8 +168,10 @@ class Web:
         url = self._provider + "/settings"
         before = self._session.get(url, timeout=10).json()
         self._session.put(url, json=settings, timeout=10).raise_for_status()
-        yield
-        self._session.put(url, json=before, timeout=10).raise_for_status()
+        try:
+            yield
+        finally:
+            self._session.put(url, json=before, timeout=10).raise_for_status()
 
     def wait_for(self, path, satisfied):
         """The JSON at `path` once `satisfied(json)`; a 404 counts as not yet."""

@@ -1,4 +1,4 @@
-// The service: requests, and the stream of status changes.
+// The service: requests, and streams of changes.
 
 /** What the service answered instead of what was asked for. */
 export class Problem extends Error {
@@ -25,31 +25,37 @@ async function call(method, path, body, headers = {}) {
   return answer;
 }
 
-const part = encodeURIComponent;
+export const part = encodeURIComponent;
 
-export const orders = (size) => call("GET", `/orders?size=${size}&sort=id,desc`);
-export const order = (id) => call("GET", `/orders/${part(id)}`);
-export const products = () => call("GET", "/products?size=200");
-/** Repeating a command after an answer that got lost is safe: the key makes it the same command. */
-export const place = (body) => call("POST", "/orders", body, { prefer: "wait=0", "idempotency-key": crypto.randomUUID?.() ?? String(Math.random()) });
-export const cancel = (id) => call("DELETE", `/orders/${part(id)}`);
-export const cancelAsMd = (orderId) => call("POST", "/cancellations", { orderId });
-export const register = (body) => call("POST", "/products", body);
-export const restock = (id, qty) => call("POST", `/products/${part(id)}/restocks`, { qty });
+export const read = (path) => call("GET", path);
+
+/** Gives a command and answers what it came to so far; what is refused is thrown, like what is wrong. */
+export async function command(method, path, body, headers) {
+  const answer = await call(method, path, body, headers);
+  if (answer.verdict === "REFUSED" || answer.accepted === false) throw new Problem(200, { detail: answer.message });
+  return answer;
+}
+
+/** The same, answered as soon as it is judged: what comes of it is seen on the page. */
+export const start = (path, body) => command("POST", path, body, { prefer: "wait=0" });
+
+/** What to say of a command: `done`, unless its processor has yet to judge it. */
+export const told = (answer, done) =>
+  (answer.status === "PENDING" ? "It is taken, and will be decided as soon as its processor is there." : done);
 
 /**
- * Follows the status changes. `on.status` gets each; `on.state` hears `live` and `waiting`; `on.gap` that something may have
- * been missed, so that lists are to be read again.
+ * Follows the changes that `path` streams. `on.status` gets each; `on.state` hears `live` and `waiting`; `on.gap` that
+ * something may have been missed, so that lists are to be read again.
  */
-export function follow(on) {
+export function follow(path, on) {
   let last = "";
   let wasLive = false;
   const open = () => {
-    const source = new EventSource(`/orders/events${last && `?last-event-id=${part(last)}`}`);
+    const source = new EventSource(`${path}${last && `?last-event-id=${part(last)}`}`);
     const seen = (event) => { if (event.lastEventId) last = event.lastEventId; };
     source.addEventListener("hello", (event) => {
       seen(event);
-      on.state("live");
+      on.state?.("live");
       // The first lists are read after the stream is open; later ones only when there was a gap.
       if (!wasLive) on.gap();
       wasLive = true;
@@ -57,7 +63,7 @@ export function follow(on) {
     source.addEventListener("status", (event) => { seen(event); on.status(JSON.parse(event.data)); });
     source.addEventListener("expired", (event) => { seen(event); on.gap(); });
     source.addEventListener("error", () => {
-      on.state("waiting");
+      on.state?.("waiting");
       // A refused stream is not opened again by the browser.
       if (source.readyState === EventSource.CLOSED) setTimeout(open, 2000);
     });

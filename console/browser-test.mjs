@@ -1,4 +1,4 @@
-// The page in a real browser: places an order, sees its saga move without reload, cancels it, by keyboard too.
+// The pages in a real browser: of each business a saga is walked through by clicks and keys, and seen to move without reload.
 //
 //   node --experimental-websocket console/browser-test.mjs http://127.0.0.1:8088 [folder for screenshots]
 //
@@ -74,9 +74,8 @@ function check(what, holds) {
   process.stdout.write(`ok  ${what}\n`);
 }
 
-async function run() {
-  const page = await openPage();
-  /** Asks the page again and again until it is so. */
+/** What a test does on a page: as a person does it, by clicking and typing, and by looking until it is so. */
+function hands(page) {
   const becomes = async (what, expression) => {
     const end = Date.now() + PATIENCE_MS;
     while (!(await page.evaluate(expression))) {
@@ -85,43 +84,151 @@ async function run() {
     }
     check(what, true);
   };
-  const row = "document.querySelector('#rows tr')";
+  const text = (selector) => `(document.querySelector('${selector}')?.innerText ?? '')`;
+  return {
+    becomes,
+    /** Opens a page, and leaves a mark in it that a reload would lose. */
+    visit: async (app) => {
+      await page.send("Page.navigate", { url: `${url}/console/${app}` });
+      await becomes(`${app}: the page is live`, `location.pathname === '/console/${app}' && document.getElementById('connection')?.dataset.state === 'live'`);
+      await page.evaluate("window.notReloaded = true");
+      check(`${app}: is marked in the navigation`, await page.evaluate(`${text("#pages [aria-current=page]")} === '${app}'`));
+    },
+    shows: (what, selector, words) => becomes(what, `${text(selector)}.includes('${words}')`),
+    /** Fills a form's fields and sends it, by its button. */
+    fill: async (form, fields) => {
+      for (const [name, value] of Object.entries(fields)) {
+        await page.evaluate(`(() => { const field = document.getElementById('${form}').elements['${name}'];
+          field.value = ${JSON.stringify(value)}; field.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+      }
+      await page.evaluate(`document.querySelector('#${form} button[type=submit]').click()`);
+    },
+    /** Presses the button with these words. */
+    press: async (within, words) => {
+      const button = `[...document.querySelectorAll('${within} button')].find((b) => b.innerText === '${words}' && !b.disabled)`;
+      await becomes(`${words} can be pressed`, `!!${button}`);
+      await page.evaluate(`${button}.click()`);
+    },
+    /** Opens the newest item's history by keyboard; closes it. */
+    openNewest: async () => {
+      await page.evaluate("document.querySelector('#rows button').focus()");
+      await page.key("Enter", 13);
+      await becomes("Enter opens the history", "document.getElementById('drawer').open");
+    },
+    close: async () => {
+      await page.key("Escape", 27);
+      await becomes("Escape closes the history", "!document.getElementById('drawer').open");
+      await becomes("the focus is back in the list", "document.activeElement.closest('#rows') !== null");
+    },
+    /** A picture wide and narrow, and that nothing needs scrolling sideways. */
+    look: async (name) => {
+      check(`${name}: nothing was reloaded`, await page.evaluate("window.notReloaded === true"));
+      await page.picture(name);
+      await page.size(360, 780);
+      check(`${name}: 360 pixels need no sideways scrolling`, await page.evaluate("document.documentElement.scrollWidth <= 360"));
+      await page.picture(`${name}-narrow`);
+      await page.size(1440, 1000);
+    },
+  };
+}
 
-  await page.size(1440, 1000);
-  await page.send("Page.navigate", { url: `${url}/` });
-  await becomes("the page is live", "document.getElementById('connection')?.dataset.state === 'live'");
+const NEWEST = "#rows tr:first-child .badge";
+/** All steps of the newest item's saga are done. */
+const ALL_DONE = "document.querySelectorAll('#rows tr:first-child .track li:not(.done)').length === 0";
+const unique = Date.now().toString(36);
 
-  const product = `browser-${Date.now()}`;
-  await page.evaluate(`(() => { const form = document.getElementById('register'); form.elements.name.value = 'Browser coat';
-    form.elements.id.value = '${product}'; form.elements.stock.value = 3; form.requestSubmit(); })()`);
-  await becomes("a registered product is offered", `document.getElementById('place').elements.productId.value === '${product}'`);
+async function fashionStore(page, { visit, fill, shows, becomes, press, openNewest, close, look }) {
+  await visit("fashion-store");
+  await fill("register", { name: "Browser coat", id: `coat-${unique}`, stock: "3" });
+  await becomes("a registered product is offered", `document.getElementById('place').elements.productId.value === 'coat-${unique}'`);
+  await fill("place", { qty: "2" });
+  await shows("the order shows without reload", "#rows tr", "Browser coat");
+  await shows("its saga moves to delivery without reload", NEWEST, "On its way");
+  check("all four steps are done", await page.evaluate(ALL_DONE));
+  await shows("the stock follows", `#stock [data-key=coat-${unique}]`, "1 of 3");
 
-  await page.evaluate(`(() => { const form = document.getElementById('place'); form.elements.qty.value = 2;
-    form.dispatchEvent(new Event('input')); form.requestSubmit(); })()`);
-  await becomes("the order shows without reload", `${row}?.innerText.includes('Browser coat')`);
-  await becomes("its saga moves to delivery without reload", `${row}.classList.contains('done')`);
-  check("all four steps are done", await page.evaluate(`${row}.querySelectorAll('.track .done').length === 4`));
-  await becomes("the stock follows", "document.getElementById('stock').innerText.includes('1 of 3')");
-  await page.picture("orders");
-
-  await page.evaluate("document.querySelector('#rows button').focus()");
-  await page.key("Enter", 13);
-  await becomes("Enter opens the history", "document.getElementById('drawer').open");
+  await openNewest();
   check("the history has its four changes", await page.evaluate("document.querySelectorAll('.timeline li').length === 4"));
-  await page.evaluate("document.querySelector('#drawer .danger').click()");
-  await becomes("a cancelled order unwinds without reload", "document.querySelector('#drawer .badge').innerText === 'Cancelled'");
+  await shows("and what was ordered", "#drawer .facts", "Browser coat");
+  await press("#drawer", "Cancel for the customer");
+  await shows("a cancelled order unwinds without reload", "#drawer .badge", "Cancelled");
   await page.picture("history");
-  await page.key("Escape", 27);
-  await becomes("Escape closes the history", "!document.getElementById('drawer').open");
-  check("the focus is back at the order", await page.evaluate("document.activeElement.closest('#rows') !== null"));
-  await becomes("the stock is whole again", "document.getElementById('stock').innerText.includes('3 of 3')");
+  await close();
+  await shows("the stock is whole again", `#stock [data-key=coat-${unique}]`, "3 of 3");
+  await fill("place", { qty: "0" });
+  await shows("a mistake is told beside the form", "#place .error", "qty");
+  await look("fashion-store");
+}
 
-  await page.evaluate(`(() => { const form = document.getElementById('place'); form.elements.qty.value = 0; form.requestSubmit(); })()`);
-  await becomes("a mistake is told beside the form", "document.querySelector('#place .error').innerText.includes('qty')");
+async function taxi(page, { visit, fill, shows, becomes, press, look }) {
+  await visit("taxi");
+  await fill("call", { startLocation: "Gangnam", endLocation: `Seoul station ${unique}`, passengerId: "ann" });
+  await shows("the call waits for a driver", NEWEST, "Waits for a driver");
+  await shows("it is on the drivers' list", "#opencalls", unique);
+  await page.picture("taxi-open");
+  await press("#opencalls", "Accept");
+  await shows("the passenger's call is assigned without reload", NEWEST, "Assigned");
+  check("all three steps are done", await page.evaluate(ALL_DONE));
+  await becomes("it is gone from the drivers' list", `!document.getElementById('opencalls').innerText.includes('${unique}')`);
+  await shows("the passenger sees the driver", "#rows tr", "driver-1");
+  await look("taxi");
+}
 
-  await page.size(360, 780);
-  check("360 pixels need no sideways scrolling", await page.evaluate("document.documentElement.scrollWidth <= 360"));
-  await page.picture("phone");
+async function ebookRental(page, { visit, fill, shows, becomes, press, openNewest, close, look }) {
+  await visit("ebook-rental");
+  await fill("register", { bookName: "The Browser", id: `book-${unique}` });
+  await becomes("a registered book is offered", `document.getElementById('rent').elements.bookId.value === 'book-${unique}'`);
+  await fill("rent", { userId: "mia" });
+  await shows("the paid rent is put before the librarian", NEWEST, "Paid, to approve");
+  await shows("the book is taken", `#books [data-key=book-${unique}]`, "Taken");
+  await press("#approvals", "Approve");
+  await shows("an approved rent is read", NEWEST, "Being read");
+  await becomes("nothing is left to approve", "document.querySelectorAll('#approvals tr').length === 0");
+  await openNewest();
+  await press("#drawer", "Return the book");
+  await shows("the returned rent is over", "#drawer .badge", "Returned");
+  await close();
+  check("all five steps are done", await page.evaluate(ALL_DONE));
+  await shows("the book is free", `#books [data-key=book-${unique}]`, "Free");
+
+  await fill("rent", { userId: "ben" });
+  await press("#approvals", "Reject");
+  await shows("a rejected rent is cancelled", NEWEST, "Cancelled");
+  await shows("and says why", "#rows tr", "rejected by the librarian");
+  await look("ebook-rental");
+}
+
+async function gdmarket(page, { visit, fill, shows, becomes, press, openNewest, close, look }) {
+  await visit("gdmarket");
+  await fill("register", { name: "Browser tent", id: `tent-${unique}` });
+  await becomes("a registered item is offered", `document.getElementById('request').elements.itemId.value === 'tent-${unique}'`);
+  await fill("request", { renterId: "joe" });
+  await shows("the paid item goes out without reload", NEWEST, "Rented out");
+  await shows("the manager sees it out", `#items [data-key=tent-${unique}]`, "Rented out");
+  await fill("request", { renterId: "sue" });
+  await shows("who comes second is told", "#rows tr", "another has it");
+  await page.picture("gdmarket-out");
+  await press("#items", "Delete");
+  await shows("an item that is out is not deleted", "#toasts .bad", "rental");
+  await openNewest();
+  await close();
+  await page.key("ArrowDown", 40);
+  await page.key("Enter", 13);
+  await shows("the keys lead to the rental below", "#drawer .badge", "Rented out");
+  await press("#drawer", "Return the item");
+  await shows("the returned rental is over", "#drawer .badge", "Returned");
+  await close();
+  await shows("the manager sees it back", `#items [data-key=tent-${unique}]`, "Available");
+  await press("#items", "Delete");
+  await shows("an item that is back is deleted", `#items [data-key=tent-${unique}]`, "Deleted");
+  await look("gdmarket");
+}
+
+async function run() {
+  const page = await openPage();
+  const does = hands(page);
+  await page.size(1440, 1000);
+  for (const business of [fashionStore, taxi, ebookRental, gdmarket]) await business(page, does);
   check(`no error and nothing blocked: ${page.errors.join("; ")}`, page.errors.length === 0);
 }
 
@@ -134,7 +241,8 @@ try {
 chromium.removeAllListeners("exit");
 chromium.kill();
 await new Promise((resolve) => { chromium.once("exit", resolve); });
-rmSync(profile, { recursive: true, force: true });
+// Its helpers may write a moment longer.
+rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
 if (failed) {
   process.stderr.write(`FAILED  ${failed.message}\n`);
   process.exit(1);

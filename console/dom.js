@@ -20,6 +20,9 @@ export function arrange(parent, wanted) {
   while (parent.children.length > wanted.length) parent.lastElementChild.remove();
 }
 
+/** Notes shown at once. */
+const TOASTS_MAX = 3;
+
 /** Says something for a while, to eyes and to screen readers. */
 export function toast(text, kind = "info") {
   const note = h("p", { class: `toast ${kind}` }, text);
@@ -28,5 +31,6 @@ export function toast(text, kind = "info") {
   const home = document.querySelector("dialog[open]") ?? document.body;
   if (toasts.parentElement !== home) home.append(toasts);
   toasts.append(note);
+  if (toasts.children.length > TOASTS_MAX) toasts.firstElementChild.remove();
   setTimeout(() => note.remove(), 6000);
 }

@@ -1,4 +1,4 @@
-// Numbers, times and states as people read them.
+// Numbers and times as people read them.
 
 const won = new Intl.NumberFormat(undefined, { style: "currency", currency: "KRW" });
 const whole = new Intl.NumberFormat();
@@ -28,36 +28,3 @@ export const exactTime = (at) => `${clock.format(new Date(at))}.${String(at % 10
 
 /** The end of a long id, which is where time-ordered ids differ. */
 export const shortId = (id) => (id.length > 14 ? `…${id.slice(-8)}` : id);
-
-const STATES = {
-  ORDERED: "Ordered",
-  STOCK_RESERVED: "Reserved",
-  PAYMENT_DEFERRED: "Payment put off",
-  PAID: "Paid",
-  DELIVERY_STARTED: "On its way",
-  CANCELLING: "Cancelling",
-  DELIVERY_CANCELLED: "Called back",
-  CANCELLED: "Cancelled",
-};
-export const stateName = (state) => STATES[state] ?? state;
-
-const REASONS = {
-  OUT_OF_STOCK: "out of stock",
-  PAYMENT_DECLINED: "payment declined",
-  PAYMENT_TIMEOUT: "not paid in time",
-  CUSTOMER: "by the customer",
-  MD: "by the merchandiser",
-  UNKNOWN_PRODUCT: "unknown product",
-};
-export const reasonName = (reason) => REASONS[reason] ?? reason;
-
-/** The group of a state, which gives its colour and its counter. */
-export function groupOf(state) {
-  switch (state) {
-    case "DELIVERY_STARTED": return "done";
-    case "PAYMENT_DEFERRED": return "deferred";
-    case "CANCELLING": case "DELIVERY_CANCELLED": return "unwinding";
-    case "CANCELLED": return "cancelled";
-    default: return "open";
-  }
-}

@@ -15,7 +15,7 @@ part requirements 15m "90 s" "each numbered requirement of the original document
 part seeds 10m "60 s" "orderflow up, empty, under the original documents' own commands: httpie's orders and calls, siege with 100 users, and with the called step sleeping"
 part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
 part kill 30m "~2.5 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
-part browser 10m "10 s" "the console in headless Chromium: an order placed, followed live, cancelled, by keyboard too"
+part browser 10m "15 s" "the console in headless Chromium: of each business a saga by clicks and keys, followed live"
 part footprint 10m "80 s" "orderflow up with 100,000 orders in state: how soon it is ready again and what memory it takes"
 part instances 10m "25 s" "two instances on real Kafka: both answer for every key; one is killed, and the other has its tasks in a bounded time"
 
@@ -162,7 +162,7 @@ part_browser() {
   build_programs
   CHROMIUM=$(need_chromium)
   export CHROMIUM
-  start_store_embedded "$PORT_BASE"
+  start_store_embedded "$PORT_BASE" --app fashion-store --app gdmarket --app taxi --app ebook-rental
   do_it node --experimental-websocket "$ROOT/console/browser-test.mjs" "$STORE_URL" "$PART_DIR"
   do_it "$LOADGEN" audit --http "$STORE_URL"
 }

@@ -1,11 +1,14 @@
 //! The web pages of `console/`, embedded, so that the binary is all there is to deploy.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::json;
 
 use crate::gateway::{self, Profiles};
 use crate::params::Base;
@@ -25,30 +28,40 @@ macro_rules! files {
 }
 
 /// All of them; a test compares the list with the folder.
-const FILES: [(&str, &str, &str); 10] = files![
+const FILES: [(&str, &str, &str); 18] = files![
     "index.html" "text/html; charset=utf-8",
     "style.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
     "main.js" "text/javascript; charset=utf-8",
     "api.js" "text/javascript; charset=utf-8",
+    "business.js" "text/javascript; charset=utf-8",
+    "data.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",
     "drawer.js" "text/javascript; charset=utf-8",
     "format.js" "text/javascript; charset=utf-8",
+    "list.js" "text/javascript; charset=utf-8",
+    "panels.js" "text/javascript; charset=utf-8",
+    "payment.js" "text/javascript; charset=utf-8",
     "saga.js" "text/javascript; charset=utf-8",
-    "side.js" "text/javascript; charset=utf-8",
+    "fashion-store.js" "text/javascript; charset=utf-8",
+    "gdmarket.js" "text/javascript; charset=utf-8",
+    "taxi.js" "text/javascript; charset=utf-8",
+    "ebook-rental.js" "text/javascript; charset=utf-8",
 ];
 
-/// `/console/…`, and `/`: the page for browsers, an index of links for everyone else.
-pub(crate) fn routes(profiles: Profiles) -> Router {
-    let mut router =
-        Router::new().route("/", get(async move |base: Base, request: Request| root(&profiles, &base, &request)));
-    for path in ["/console", "/console/"] {
+/// `/console/…` with a page for each of `apps` that is described there, and `/`: the first's page for browsers, an index of
+/// links for everyone else.
+pub(crate) fn routes(profiles: Profiles, apps: &[Arc<str>]) -> Router {
+    let is_described = |app: &&Arc<str>| FILES.iter().any(|(file, ..)| file.strip_suffix(".js") == Some(app));
+    let pages: Arc<[String]> = apps.iter().filter(is_described).map(|app| format!("/console/{app}")).collect();
+    let mut router = Router::new();
+    for path in pages.iter().map(String::as_str).chain(["/console", "/console/"]) {
         router = router.route(path, get(async || page("index.html")));
     }
     for (name, _, _) in FILES {
         router = router.route(&format!("/console/{name}"), get(async move || page(name)));
     }
-    router
+    router.route("/", get(async move |base: Base, request: Request| root(&profiles, &pages, &base, &request)))
 }
 
 fn page(name: &str) -> Response {
@@ -65,12 +78,18 @@ fn page(name: &str) -> Response {
     (headers, content).into_response()
 }
 
-fn root(profiles: &Profiles, base: &Base, request: &Request) -> Response {
+fn root(profiles: &Profiles, pages: &[String], base: &Base, request: &Request) -> Response {
     let accept = request.headers().get(ACCEPT).map(|a| a.as_bytes()).unwrap_or_default();
     if accept.windows(9).any(|part| part == b"text/html") {
         return page("index.html");
     }
-    service::json(StatusCode::OK, &gateway::index(profiles, &base.0)).into_response()
+    let mut index = gateway::index(profiles, &base.0);
+    let link = |page: &String| {
+        let name = page.rsplit('/').next();
+        json!({ "name": name, "href": format!("{}{page}", base.0) })
+    };
+    index["_links"]["console"] = pages.iter().map(link).collect();
+    service::json(StatusCode::OK, &index).into_response()
 }
 
 #[cfg(test)]

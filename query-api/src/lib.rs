@@ -139,7 +139,7 @@ pub fn app(platform: Arc<dyn Platform>) -> Result<Router, StartError> {
         }
     }
     Ok(router
-        .merge(console::routes(mounts.root_profiles()))
+        .merge(console::routes(mounts.root_profiles(), &names))
         .merge(mounts.router(&api)?)
         .fallback(async || ApiError::NotFound("there is no such resource".into()))
         .method_not_allowed_fallback(async || ApiError::Method)

@@ -51,6 +51,13 @@ async fn the_index_and_the_profiles_say_what_is_at_the_root() {
             assert_eq!(profile.header("content-type"), "application/alps+json");
         }
     }
+    for (i, app) in ["taxi", "gdmarket"].into_iter().enumerate() {
+        let href = format!("http://shop.example:8088/console/{app}");
+        assert_eq!(links["console"][i], json!({ "name": app, "href": href }));
+        let page = client.get(&format!("/console/{app}")).await.expect(200);
+        assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    }
+    client.get("/console/fashion-store").await.expect(404);
     client.get("/profile/orders").await.expect(404);
     client.get("/taxi/profile/items").await.expect(404);
 }

@@ -50,8 +50,10 @@ export const told = (answer, done) =>
 export function follow(path, on) {
   let last = "";
   let wasLive = false;
+  let source = null;
   const open = () => {
-    const source = new EventSource(`${path}${last && `?last-event-id=${part(last)}`}`);
+    source?.close();
+    source = new EventSource(`${path}${last && `?last-event-id=${part(last)}`}`);
     const seen = (event) => { if (event.lastEventId) last = event.lastEventId; };
     source.addEventListener("hello", (event) => {
       seen(event);
@@ -69,4 +71,7 @@ export function follow(path, on) {
     });
   };
   open();
+  // A page that the browser keeps for going back must not keep its stream: there are six connections to a host, for all pages.
+  addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) open(); });
 }

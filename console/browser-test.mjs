@@ -124,8 +124,10 @@ function hands(page) {
     look: async (name) => {
       check(`${name}: nothing was reloaded`, await page.evaluate("window.notReloaded === true"));
       await page.picture(name);
-      await page.size(360, 780);
-      check(`${name}: 360 pixels need no sideways scrolling`, await page.evaluate("document.documentElement.scrollWidth <= 360"));
+      for (const width of [900, 360]) {
+        await page.size(width, 780);
+        check(`${name}: ${width} pixels need no sideways scrolling`, await page.evaluate(`document.documentElement.scrollWidth <= ${width}`));
+      }
       await page.picture(`${name}-narrow`);
       await page.size(1440, 1000);
     },

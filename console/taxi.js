@@ -18,7 +18,7 @@ export default {
     many: "Calls",
     state: "state",
     begun: "calledAt",
-    finds: "Call, place, passenger, driver",
+    finds: "Call, place, person",
     search: (call) => [call.startLocation, call.endLocation, call.passengerId, call.driverId],
     empty: "No call yet. Call the first taxi.",
     columns: [

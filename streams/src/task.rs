@@ -144,6 +144,8 @@ impl TaskState {
 /// A task.
 pub struct Task {
     topology: Arc<Topology>,
+    /// Some source takes times out of its records.
+    extracts_timestamps: bool,
     pub(crate) state: TaskState,
     pub(crate) buffer: Buffer,
     policy: ErrorPolicy,
@@ -221,9 +223,13 @@ impl Task {
             backend,
             store_ids: store_ids.into(),
         };
-        let buffer = Buffer::new(topology.inputs(id.subtopology, id.partition));
+        let inputs = topology.inputs(id.subtopology, id.partition);
+        let mut sources = inputs.iter().filter_map(|input| topology.source_of(id.subtopology, input.topic));
+        let extracts_timestamps = sources.any(|(_, source)| source.extracts_timestamps());
+        let buffer = Buffer::new(inputs);
         Task {
             topology,
+            extracts_timestamps,
             state,
             buffer,
             policy,
@@ -300,8 +306,13 @@ impl Task {
 
     /// Takes a record of one of its inputs in, to be processed in its turn. One below the input's position is dropped, as
     /// is one of a partition that is no input.
-    pub fn push(&mut self, from: TopicPartition, record: Incoming) {
+    pub fn push(&mut self, from: TopicPartition, mut record: Incoming) {
         if let Some(input) = self.buffer.inputs.iter().position(|i| i.partition == from) {
+            if self.extracts_timestamps
+                && let Some((_, source)) = self.topology.source_of(self.id().subtopology, from.topic)
+            {
+                record.timestamp = source.timestamp(&record).unwrap_or(record.timestamp);
+            }
             self.buffer.push(input, record);
         }
     }

@@ -164,7 +164,7 @@ fn foreign_keys() -> Topology {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn aggregations_are_those_of_the_rows(updates in updates(), partitions in partitions(), crash in crashes(), batch in batches()) {

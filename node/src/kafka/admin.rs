@@ -15,6 +15,9 @@ use super::{Settings, native};
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the cluster is asked whether it knows what was created.
 const KNOWN_POLL: Duration = Duration::from_millis(50);
+/// How much longer Kafka keeps the changelog of a store with windows than the store keeps them: Kafka counts from the wall
+/// clock, the store from stream time. As in Kafka Streams (`windowstore.changelog.additional.retention.ms`).
+const CHANGELOG_ADDITIONAL_RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 /// Topics described in one request.
 const TOPICS_PER_REQUEST: usize = 100;
 
@@ -57,8 +60,8 @@ pub enum TopicsError {
     Unavailable(String),
 }
 
-/// The topics of a topology: `partitions` each (or what the author fixed for a repartition topic), changelogs compacted,
-/// everything between processors kept until consumed, the rest as the broker's defaults say.
+/// The topics of a topology: `partitions` each (or what the author fixed for a repartition topic), changelogs compacted, those
+/// of windows also deleted by age, because windows expire without a word to their changelog, everything between processors kept until consumed, the rest as the broker's defaults say.
 #[must_use]
 pub fn topic_specs(
     settings: &Settings,
@@ -70,8 +73,11 @@ pub fn topic_specs(
         let mut config = BTreeMap::new();
         match topic.role {
             TopicRole::Changelog => {
-                config.insert("cleanup.policy", "compact".to_owned());
+                let retention_ms = changelog_retention_ms(topology, &topic.name);
+                let policy = if retention_ms.is_some() { "compact,delete" } else { "compact" };
+                config.insert("cleanup.policy", policy.to_owned());
                 config.insert("delete.retention.ms", delete_retention_ms.to_string());
+                config.extend(retention_ms.map(|ms| ("retention.ms", ms.to_string())));
             }
             // Requests between processors: an instance that is down for long must still find them.
             TopicRole::Repartition | TopicRole::DeadLetter => {
@@ -89,6 +95,14 @@ pub fn topic_specs(
         TopicSpec { name: settings.physical(&topic.name), partitions: topic.partitions.unwrap_or(partitions), config }
     };
     topology.topics().iter().map(spec).collect()
+}
+
+/// How long a changelog's records can matter, if not for ever: of stores whose keys lie in segments of time.
+fn changelog_retention_ms(topology: &Topology, changelog: &str) -> Option<i64> {
+    let topic = topology.topic(changelog);
+    let store = topology.stores().iter().find(|store| store.changelog.is_some() && store.changelog == topic)?;
+    let retention_ms = store.segment_ms.and(store.retention_ms)?;
+    retention_ms.checked_add(CHANGELOG_ADDITIONAL_RETENTION_MS)
 }
 
 /// `<app>.…-requests` carry commands from one processor to the next or to a worker; losing one by age would leave a saga
@@ -150,10 +164,11 @@ fn difference(spec: &TopicSpec, partitions: u32, config: Option<&BTreeMap<String
     // Of the settings only this one can destroy state: a changelog that deletes by age forgets what still stands.
     let policy = config.and_then(|c| c.get("cleanup.policy"))?;
     let wanted = spec.config.get("cleanup.policy")?;
+    let retention = spec.config.get("retention.ms").map_or_else(String::new, |ms| format!(",retention.ms={ms}"));
     (policy != wanted).then(|| {
         format!(
             "topic '{}' has cleanup.policy={policy}, not {wanted}: kafka-configs.sh --alter --topic {} --add-config \
-             cleanup.policy={wanted}",
+             cleanup.policy=[{wanted}]{retention}",
             spec.name, spec.name
         )
     })
@@ -278,6 +293,28 @@ mod tests {
         let text = difference(&spec(), 3, None).expect("partitions differ");
         assert!(text.contains("topics.partitions = 3"), "{text}");
         let text = difference(&spec(), 4, Some(&config)).expect("policies differ");
-        assert!(text.contains("--add-config cleanup.policy=compact"), "{text}");
+        assert!(text.ends_with("--add-config cleanup.policy=[compact]"), "{text}");
+        let mut windowed = spec();
+        windowed.config.insert("cleanup.policy", "compact,delete".to_owned());
+        windowed.config.insert("retention.ms", "5".to_owned());
+        let text = difference(&windowed, 4, Some(&config)).expect("policies differ");
+        assert!(text.ends_with("--add-config cleanup.policy=[compact,delete],retention.ms=5"), "{text}");
+    }
+
+    #[test]
+    fn changelogs_of_windows_end_a_day_after_the_windows() {
+        use streams::dsl::{Consumed, Materialized, StreamsBuilder, TimeWindows, UnlimitedWindows};
+        use streams::serde::{I64, Utf8};
+        let builder = StreamsBuilder::new("app");
+        let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8)).group_by_key();
+        clicks.count(Materialized::new("all", Utf8, I64));
+        let windows = TimeWindows::of_size_and_grace(60_000, 5_000);
+        clicks.windowed_by(windows).count(Materialized::new("by-minute", Utf8, I64));
+        clicks.windowed_by(UnlimitedWindows::of()).count(Materialized::new("ever", Utf8, I64));
+        builder.table("rows", Materialized::<String, String>::new("versions", Utf8, Utf8).versioned(1_000));
+        let topology = builder.build().expect("valid");
+        let retention = |store: &str| changelog_retention_ms(&topology, &format!("app-{store}-changelog"));
+        assert_eq!(retention("by-minute"), Some(65_000 + 86_400_000));
+        assert_eq!((retention("all"), retention("ever"), retention("versions")), (None, None, None));
     }
 }

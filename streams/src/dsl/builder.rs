@@ -76,7 +76,8 @@ impl StreamsBuilder {
     pub fn stream<K: 'static, V: 'static>(&self, topics: impl Topics, consumed: Consumed<K, V>) -> KStream<K, V> {
         let name = consumed.name.map_or_else(|| self.graph.generate("KSTREAM-SOURCE"), |n| n.to_string());
         let topics = topics.names();
-        let out = self.graph.edit(|b| b.source(&name, &topics, consumed.key, consumed.value, consumed.options));
+        let Consumed { key, value, options, timestamp, .. } = consumed;
+        let out = self.graph.edit(|b| b.source_timed(&name, &topics, key, value, options, timestamp));
         KStream::new(self.graph.clone(), out, None)
     }
 
@@ -124,7 +125,8 @@ impl StreamsBuilder {
         materialized: Materialized<K, V>,
     ) -> KTable<K, V> {
         let name = consumed.name.map_or_else(|| self.graph.generate("KSTREAM-SOURCE"), |n| n.to_string());
-        let out = self.graph.edit(|b| b.source(&name, &[topic], consumed.key, consumed.value, consumed.options));
+        let Consumed { key, value, options, timestamp, .. } = consumed;
+        let out = self.graph.edit(|b| b.source_timed(&name, &[topic], key, value, options, timestamp));
         table::source(self.graph.clone(), out, materialized)
     }
 

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use crate::dsl::graph::Graph;
-use crate::dsl::table::{Change, SendOld};
+use crate::dsl::options::Materialized;
+use crate::dsl::table::{Change, KTable, SendOld};
+use crate::dsl::table_store::TableStore;
 use crate::error::ProcessError;
 use crate::processor::{Context, Processor};
 use crate::record::{Headers, Record};
@@ -42,6 +44,25 @@ pub(crate) fn cached<K: 'static, V: 'static>(
     let (name_of, read_key, send_old) = (name.clone(), Box::new(read_key), send_old.clone());
     let cache = Cache { name: name_of, store, read_key, value, send_old, flushed };
     graph.below(out, &format!("{name}-cache"), cache, &[store])
+}
+
+/// The table of an operator that writes a store of rows, held back if its options say so. A versioned store is not: each of
+/// its versions counts.
+pub(crate) fn table<K: 'static, V: Clone + 'static>(
+    graph: Graph,
+    out: Out<K, Change<V>>,
+    materialized: Materialized<K, V>,
+    store: TableStore<K, V>,
+    send_old: SendOld,
+) -> KTable<K, V> {
+    let Materialized { name, key, value, cached: is_cached, .. } = materialized;
+    let out = if is_cached && !store.is_versioned() {
+        let read_key = move |bytes: &[u8], _: bool| key.deserialize(bytes).map(Some);
+        cached(&graph, out, (&name, store.index()), read_key, value, &send_old, None)
+    } else {
+        out
+    };
+    KTable::stored(graph, out, store, send_old)
 }
 
 impl<K: 'static, V: 'static> Processor for Cache<K, V> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::dsl::cache;
 use crate::dsl::graph::operator;
 use crate::dsl::group::KGroupedStream;
 use crate::dsl::options::Materialized;
@@ -190,7 +191,7 @@ impl<K: 'static, A: Clone + 'static> CogroupedKStream<K, A> {
         let outs: Vec<_> = self.inputs.into_iter().enumerate().map(|(i, input)| input.to_table(&shared, i)).collect();
         let (_, out) = graph.edit(|b| b.processor(&materialized.name, pass));
         graph.edit(|b| outs.into_iter().for_each(|input| b.connect(input, In::of(out.node))));
-        KTable::stored(graph, out, shared.store, send_old)
+        cache::table(graph, out, materialized, shared.store, send_old)
     }
 }
 

@@ -182,7 +182,7 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
         });
         let resolve = Resolve { rows: self.getter.clone(), value: joined.value, join, types: std::marker::PhantomData };
         let resolved = graph.below(responses, &node("response-resolver"), resolve, &self.stores());
-        table::source_into(graph, resolved, &materialized.name, results)
+        table::source_into(graph, resolved, materialized, results)
     }
 }
 

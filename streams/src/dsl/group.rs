@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dsl::cache::cached;
+use crate::dsl::cache;
 use crate::dsl::change_serde::ChangeSerde;
 use crate::dsl::graph::{Graph, operator};
 use crate::dsl::options::{Grouped, Materialized};
@@ -129,14 +129,7 @@ impl<K: 'static, V: 'static> KGroupedStream<K, V> {
             }
         });
         let out = graph.below(self.stream.out, &materialized.name, step, &[index]);
-        let out = if materialized.cached && !store.is_versioned() {
-            let key = materialized.key;
-            let read_key = move |bytes: &[u8], _: bool| key.deserialize(bytes).map(Some);
-            cached(&graph, out, (&materialized.name, index), read_key, materialized.value, &send_old, None)
-        } else {
-            out
-        };
-        KTable::stored(graph, out, store, send_old)
+        cache::table(graph, out, materialized, store, send_old)
     }
 }
 
@@ -302,7 +295,7 @@ impl<K: 'static, V: Clone + 'static> KGroupedTable<K, V> {
             }
         });
         let out = graph.below(self.out, &materialized.name, step, &[index]);
-        KTable::stored(graph, out, store, send_old)
+        cache::table(graph, out, materialized, store, send_old)
     }
 }
 

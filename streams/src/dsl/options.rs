@@ -5,22 +5,46 @@
 
 use std::sync::Arc;
 
+use crate::record::Record;
 use crate::serde::Serde;
 use crate::store::{KeyValue, StoreOptions, Versioned};
-use crate::topology::{Misplaced, ShowJson, SourceOptions};
+use crate::topology::{Misplaced, ShowJson, SourceOptions, TimestampExtractor};
+use crate::types::Timestamp;
 
 /// How topics are read.
 pub struct Consumed<K, V> {
     pub(crate) key: Arc<dyn Serde<K>>,
     pub(crate) value: Arc<dyn Serde<V>>,
     pub(crate) options: SourceOptions,
+    pub(crate) timestamp: Option<Arc<TimestampExtractor<K, V>>>,
     pub(crate) name: Option<Arc<str>>,
 }
 
 impl<K: 'static, V: 'static> Consumed<K, V> {
     /// Key and value format.
     pub fn with(key: impl Serde<K>, value: impl Serde<V>) -> Self {
-        Consumed { key: Arc::new(key), value: Arc::new(value), options: SourceOptions::default(), name: None }
+        let (key, value) = (Arc::new(key), Arc::new(value));
+        Consumed { key, value, options: SourceOptions::default(), timestamp: None, name: None }
+    }
+
+    /// Takes a record's time out of what it says; `None` keeps the timestamp the log has, which is in the record given. One
+    /// that is out of range is for the decode handler, as one of the log would be. Costs a second decoding of each record,
+    /// because its time decides when it is its turn.
+    ///
+    /// ```
+    /// # use streams::{dsl::{Consumed, StreamsBuilder}, serde::{I64, Utf8}};
+    /// # let builder = StreamsBuilder::new("app");
+    /// // The value is the time it happened.
+    /// let happened = Consumed::<String, i64>::with(Utf8, I64).with_timestamp_extractor(|record| record.value.copied());
+    /// let events = builder.stream("events", happened);
+    /// ```
+    #[must_use]
+    pub fn with_timestamp_extractor(
+        mut self,
+        extractor: impl Fn(Record<'_, K, V>) -> Option<Timestamp> + Send + Sync + 'static,
+    ) -> Self {
+        self.timestamp = Some(Arc::new(extractor));
+        self
     }
 
     /// Name of the source node.
@@ -210,8 +234,10 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
 
     /// Sends only the last update of a row on, when the task commits: fewer updates downstream, each as late as the commit
     /// (KIP-63). Off by default, unlike in Kafka Streams: an update is seen at once, and once for each record, unless the
-    /// author says otherwise. For aggregations of streams, windowed ones too, that emit on update. Updates of one commit go
-    /// on in the order of keys in the store; they have no headers, and a removal has the removed row's timestamp.
+    /// author says otherwise. For every table with a store of its own, except versioned ones, whose history would have gaps,
+    /// and windows emitted on close, which are sent once anyway. A row that came and went between two commits is not sent at
+    /// all. Updates of one commit go on in the order of keys in the store; they have no headers, and a removal has the removed
+    /// row's timestamp.
     ///
     /// ```
     /// # use streams::{dsl::*, serde::{I64, Utf8}};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::dsl::cache;
 use crate::dsl::getter::{FilterGetter, MapValuesGetter, StoreGetter, ValueGetter};
 use crate::dsl::graph::{Graph, operator};
 use crate::dsl::group::KGroupedTable;
@@ -195,13 +196,12 @@ impl<K: 'static, V: Clone + 'static> KTable<K, V> {
     /// stock.filter(|_, quantity| *quantity == 0).materialize(Materialized::new("sold-out", Utf8, I64));
     /// ```
     pub fn materialize(&self, materialized: Materialized<K, V>) -> KTable<K, V> {
-        let name = materialized.name.clone();
         let store = self.graph.edit(|b| TableStore::new(b, &materialized));
         let send_old = SendOld { skips_absent: self.send_old.skips_absent, ..SendOld::default() };
         let index = store.index();
         let processor = Materialize { store: store.clone(), send_old: send_old.clone() };
-        let out = self.graph.below(self.out, &name, processor, &[index]);
-        KTable::stored(self.graph.clone(), out, store, send_old)
+        let out = self.graph.below(self.out, &materialized.name, processor, &[index]);
+        cache::table(self.graph.clone(), out, materialized, store, send_old)
     }
 
     /// A table whose rows are in a store that its operator writes.
@@ -317,20 +317,20 @@ pub(crate) fn source<K: 'static, V: Clone + 'static>(
     materialized: Materialized<K, V>,
 ) -> KTable<K, V> {
     let store = graph.edit(|b| TableStore::new(b, &materialized));
-    source_into(graph, parent, &materialized.name, store)
+    source_into(graph, parent, materialized, store)
 }
 
 /// As [`source`], into a store that is there already.
 pub(crate) fn source_into<K: 'static, V: Clone + 'static>(
     graph: Graph,
     parent: Out<K, V>,
-    name: &str,
+    materialized: Materialized<K, V>,
     store: TableStore<K, V>,
 ) -> KTable<K, V> {
     let send_old = SendOld::default();
     let processor = Source { store: store.clone(), send_old: send_old.clone() };
-    let out = graph.below(parent, name, processor, &[store.index()]);
-    KTable::stored(graph, out, store, send_old)
+    let out = graph.below(parent, &materialized.name, processor, &[store.index()]);
+    cache::table(graph, out, materialized, store, send_old)
 }
 
 /// `KTableSource`.

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use state::StoreKind;
 use thiserror::Error;
 
-use super::nodes::{Partitioner, TypedSink, TypedSource};
+use super::nodes::{Partitioner, TimestampExtractor, TypedSink, TypedSource};
 use super::{
     Clock, GlobalDef, NO_SUBTOPOLOGY, Node, NodeId, NodeKind, StoreDef, StoreIndex, SubTopology, TopicDef, TopicRole,
     Topology,
@@ -219,8 +219,21 @@ impl TopologyBuilder {
         value: impl Serde<V>,
         options: SourceOptions,
     ) -> Out<K, V> {
+        self.source_timed(name, topics, key, value, options, None)
+    }
+
+    /// As [`TopologyBuilder::source`], with times taken out of the records.
+    pub(crate) fn source_timed<K: 'static, V: 'static>(
+        &mut self,
+        name: &str,
+        topics: &[&str],
+        key: impl Serde<K>,
+        value: impl Serde<V>,
+        SourceOptions { misplaced }: SourceOptions,
+        timestamp: Option<Arc<TimestampExtractor<K, V>>>,
+    ) -> Out<K, V> {
         let topics = topics.iter().map(|t| self.intern(t, TopicRole::External, None)).collect();
-        let source = TypedSource { key: Arc::new(key), value: Arc::new(value), misplaced: options.misplaced };
+        let source = TypedSource { key: Arc::new(key), value: Arc::new(value), misplaced, timestamp };
         let node = self.add(name, NodeKind::Source(Arc::new(source)), topics);
         Out { node, types: PhantomData }
     }

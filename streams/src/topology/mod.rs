@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use state::StoreKind;
 
 pub use builder::{BuildError, In, Misplaced, Out, SourceOptions, TopologyBuilder};
-pub(crate) use nodes::{SinkNode, SourceError, SourceNode, dead_letter_headers, right_partition};
+pub(crate) use nodes::{SinkNode, SourceError, SourceNode, TimestampExtractor, dead_letter_headers, right_partition};
 
 use crate::processor::ErasedProcessor;
 use crate::types::{TopicIndex, TopicPartition};
@@ -230,6 +230,16 @@ impl Topology {
             .get(subtopology as usize)
             .map(|s| s.source_topics().map(|topic| TopicPartition { topic, partition }).collect())
             .unwrap_or_default()
+    }
+
+    /// The source node that reads a topic for a sub-topology.
+    pub(crate) fn source_of(&self, subtopology: u16, topic: TopicIndex) -> Option<(NodeId, &dyn SourceNode)> {
+        let sources = &self.subtopologies.get(subtopology as usize)?.sources;
+        let (_, node) = sources.iter().find(|(t, _)| *t == topic)?;
+        match &self.node(*node).kind {
+            NodeKind::Source(source) => Some((*node, &**source)),
+            NodeKind::Processor(_) | NodeKind::Sink(_) => None,
+        }
     }
 
     pub(crate) fn node(&self, id: NodeId) -> &Node {

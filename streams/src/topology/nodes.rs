@@ -9,12 +9,16 @@ use crate::processor::{Cx, Message};
 use crate::record::{Headers, Incoming, Record};
 use crate::serde::{Serde, SerdeError};
 use crate::topology::Misplaced;
-use crate::types::{Partition, TopicIndex};
+use crate::types::{Partition, Timestamp, TopicIndex};
 
 /// A source: decodes and forwards.
 pub(crate) trait SourceNode: Send + Sync {
     fn read(&self, cx: &mut Cx<'_>, record: &Incoming) -> Result<(), SourceError>;
     fn misplaced(&self) -> Misplaced;
+    /// Whether [`SourceNode::timestamp`] has anything to say.
+    fn extracts_timestamps(&self) -> bool;
+    /// The record's time by what it says, if the source looks there and finds one; one that cannot be read has none.
+    fn timestamp(&self, record: &Incoming) -> Option<Timestamp>;
 }
 
 /// Why a source did not get a record through.
@@ -23,20 +27,41 @@ pub(crate) enum SourceError {
     Process(ProcessError),
 }
 
+/// Finds a record's time in what it says; `None` keeps the log's.
+pub(crate) type TimestampExtractor<K, V> = dyn Fn(Record<'_, K, V>) -> Option<Timestamp> + Send + Sync;
+
 pub(crate) struct TypedSource<K, V> {
     pub(crate) key: Arc<dyn Serde<K>>,
     pub(crate) value: Arc<dyn Serde<V>>,
     pub(crate) misplaced: Misplaced,
+    pub(crate) timestamp: Option<Arc<TimestampExtractor<K, V>>>,
+}
+
+impl<K: 'static, V: 'static> TypedSource<K, V> {
+    fn decode<T>(&self, record: &Incoming, take: impl FnOnce(Record<'_, K, V>) -> T) -> Result<T, SerdeError> {
+        let part = |name: &str, e: SerdeError| SerdeError::new(format!("{name}: {e}"));
+        let key = record.key().map(|b| self.key.deserialize(b)).transpose().map_err(|e| part("key", e))?;
+        let value = record.value().map(|b| self.value.deserialize(b)).transpose().map_err(|e| part("value", e))?;
+        let (key, value) = (key.as_ref(), value.as_ref());
+        Ok(take(Record { key, value, timestamp: record.timestamp, headers: record.headers() }))
+    }
 }
 
 impl<K: 'static, V: 'static> SourceNode for TypedSource<K, V> {
     fn read(&self, cx: &mut Cx<'_>, record: &Incoming) -> Result<(), SourceError> {
-        let part = |name: &str, e: SerdeError| SourceError::Decode(SerdeError::new(format!("{name}: {e}")));
-        let key = record.key().map(|b| self.key.deserialize(b)).transpose().map_err(|e| part("key", e))?;
-        let value = record.value().map(|b| self.value.deserialize(b)).transpose().map_err(|e| part("value", e))?;
-        let record =
-            Record { key: key.as_ref(), value: value.as_ref(), timestamp: record.timestamp, headers: record.headers() };
-        cx.forward(record.into()).map_err(SourceError::Process)
+        match self.decode(record, |record| cx.forward(record.into())) {
+            Ok(forwarded) => forwarded.map_err(SourceError::Process),
+            Err(e) => Err(SourceError::Decode(e)),
+        }
+    }
+
+    fn extracts_timestamps(&self) -> bool {
+        self.timestamp.is_some()
+    }
+
+    fn timestamp(&self, record: &Incoming) -> Option<Timestamp> {
+        let extract = self.timestamp.as_ref()?;
+        self.decode(record, |record| extract(record)).ok().flatten()
     }
 
     fn misplaced(&self) -> Misplaced {

@@ -3,7 +3,7 @@
 use streams::dsl::{JoinWindows, Joined, KTable, StreamJoined, StreamsBuilder, TableJoined};
 use streams::serde::Utf8;
 
-use super::{Words, beside, out, stored, stream, table};
+use super::{Words, beside, out, stream, table};
 
 pub(crate) fn streams(builder: &StreamsBuilder, words: Words<'_>) {
     let windows = JoinWindows::of_time_difference_and_grace(0, words.number("grace", 0))
@@ -25,7 +25,8 @@ pub(crate) fn streams(builder: &StreamsBuilder, words: Words<'_>) {
         }
     };
     if words.has("aggregated") {
-        let sums = result.group_by_key().aggregate(|| "0".to_owned(), |_, v, a| format!("{a}+{v}"), stored("sums"));
+        let sums =
+            result.group_by_key().aggregate(|| "0".to_owned(), |_, v, a| format!("{a}+{v}"), words.stored("sums"));
         return out(&sums.to_stream());
     }
     out(&result);
@@ -56,7 +57,7 @@ pub(crate) fn stream_table(builder: &StreamsBuilder, words: Words<'_>) {
 
 pub(crate) fn global(builder: &StreamsBuilder, words: Words<'_>) {
     let left = stream(builder, "stream");
-    let right = builder.global_table("global", stored("global-rows"));
+    let right = builder.global_table("global", words.stored("global-rows"));
     let key =
         |_: Option<&String>, v: &String| v.split_once('|').map(|(_, key)| key.to_owned()).filter(|key| !key.is_empty());
     let result = if words.has("inner") {
@@ -90,7 +91,7 @@ pub(crate) fn tables(builder: &StreamsBuilder, words: Words<'_>) {
     }
     let mut result = join(words.value("how").expect("a kind of join"), &left, &right);
     if words.has("stored") {
-        result = result.materialize(stored("joined"));
+        result = result.materialize(words.stored("joined"));
     }
     if let Some(how) = words.value("again") {
         result = join(how, &result, &right);
@@ -99,7 +100,7 @@ pub(crate) fn tables(builder: &StreamsBuilder, words: Words<'_>) {
         result = join(how, &result, &table(builder, words, "third", false));
     }
     if words.has("grouped") {
-        result = super::tables::grouped_by_letter(&result);
+        result = super::tables::grouped_by_letter(words, &result);
     }
     out(&result.to_stream());
 }
@@ -110,15 +111,15 @@ pub(crate) fn foreign_key(builder: &StreamsBuilder, words: Words<'_>) {
     let key = |_: &String, v: &String| v.split_once('|').map(|(_, key)| key.to_owned()).filter(|key| !key.is_empty());
     let joined = TableJoined::new("fk", Utf8, Utf8, Utf8, Utf8);
     let mut result = if words.has("inner") {
-        left.join_on_foreign_key(&right, key, |l, r| beside(Some(l), Some(r)), joined, stored("joined"))
+        left.join_on_foreign_key(&right, key, |l, r| beside(Some(l), Some(r)), joined, words.stored("joined"))
     } else {
-        left.left_join_on_foreign_key(&right, key, |l, r| beside(Some(l), r), joined, stored("joined"))
+        left.left_join_on_foreign_key(&right, key, |l, r| beside(Some(l), r), joined, words.stored("joined"))
     };
     if words.has("again") {
         result = result.join(&left, |l, r| beside(Some(l), Some(r)));
     }
     if words.has("grouped") {
-        result = super::tables::grouped_by_letter(&result.map_values(|v| v[..v.len() - 1].to_owned()));
+        result = super::tables::grouped_by_letter(words, &result.map_values(|v| v[..v.len() - 1].to_owned()));
     }
     out(&result.to_stream());
 }

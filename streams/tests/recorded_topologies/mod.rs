@@ -47,6 +47,15 @@ impl Words<'_> {
         self.kind() == "stream-join" && !self.has("inner")
     }
 
+    /// A store's options, held back until the commit if the words say so.
+    fn kept<K: 'static, V: 'static>(&self, store: Materialized<K, V>) -> Materialized<K, V> {
+        if self.has("cached") { store.with_caching_enabled() } else { store }
+    }
+
+    fn stored(&self, name: &str) -> Materialized<String, String> {
+        self.kept(Materialized::new(name, Utf8, Utf8))
+    }
+
     fn number(&self, option: &str, otherwise: i64) -> i64 {
         self.value(option).map_or(otherwise, |n| n.parse().expect("a number"))
     }
@@ -75,16 +84,12 @@ fn consumed() -> Consumed<String, String> {
     Consumed::with(Utf8, Utf8)
 }
 
-fn stored(name: &str) -> Materialized<String, String> {
-    Materialized::new(name, Utf8, Utf8)
-}
-
 fn stream(builder: &StreamsBuilder, topic: &str) -> KStream<String, String> {
     builder.stream(topic, consumed())
 }
 
 fn table(builder: &StreamsBuilder, words: Words<'_>, topic: &str, versioned: bool) -> KTable<String, String> {
-    let rows = stored(&format!("{topic}-rows"));
+    let rows = words.stored(&format!("{topic}-rows"));
     builder.table(topic, if versioned { rows.versioned(words.number("history", 30)) } else { rows })
 }
 

@@ -6,7 +6,7 @@ use streams::dsl::{
 };
 use streams::serde::{I64, Utf8};
 
-use super::{Words, out, stored, stream, table};
+use super::{Words, out, stream, table};
 
 type Table = KTable<Windowed<String>, String>;
 
@@ -29,7 +29,7 @@ fn zero() -> String {
 
 pub(crate) fn windowed(builder: &StreamsBuilder, words: Words<'_>) {
     let grouped = stream(builder, "in").group_by_key();
-    let counts = || Materialized::new("counts", Utf8, I64);
+    let counts = || words.kept(Materialized::new("counts", Utf8, I64));
     let emit = if words.has("close") {
         EmitStrategy::OnWindowClose { interval_ms: 0 }
     } else {
@@ -40,10 +40,10 @@ pub(crate) fn windowed(builder: &StreamsBuilder, words: Words<'_>) {
         if words.has("count") {
             windowed.count(counts()).map_values(i64::to_string)
         } else if words.has("reduce") {
-            windowed.reduce(|a, v| format!("{a}+{v}"), stored("reduced"))
+            windowed.reduce(|a, v| format!("{a}+{v}"), words.stored("reduced"))
         } else {
             let merge = |_: &String, a: String, b: String| format!("{a}&{b}");
-            windowed.aggregate(zero, |_, v, a| format!("{a}+{v}"), merge, stored("aggregated"))
+            windowed.aggregate(zero, |_, v, a| format!("{a}+{v}"), merge, words.stored("aggregated"))
         }
     } else {
         let windowed = match words.kind() {
@@ -55,9 +55,9 @@ pub(crate) fn windowed(builder: &StreamsBuilder, words: Words<'_>) {
         if words.has("count") {
             windowed.count(counts()).map_values(i64::to_string)
         } else if words.has("reduce") {
-            windowed.reduce(|a, v| format!("{a}+{v}"), stored("reduced"))
+            windowed.reduce(|a, v| format!("{a}+{v}"), words.stored("reduced"))
         } else {
-            windowed.aggregate(zero, |_, v, a| format!("{a}+{v}"), stored("aggregated"))
+            windowed.aggregate(zero, |_, v, a| format!("{a}+{v}"), words.stored("aggregated"))
         }
     };
     after(words, table);
@@ -66,7 +66,7 @@ pub(crate) fn windowed(builder: &StreamsBuilder, words: Words<'_>) {
 /// What follows a windowed table.
 fn after(words: Words<'_>, mut table: Table) {
     if words.has("final") {
-        table = table.suppress(Suppressed::until_window_closes(stored("final"), BufferConfig::unbounded()));
+        table = table.suppress(Suppressed::until_window_closes(words.stored("final"), BufferConfig::unbounded()));
     }
     if words.has("wait") {
         let records_max = u64::try_from(words.number("max-records", i64::MAX)).expect("not negative");
@@ -86,7 +86,7 @@ fn after(words: Words<'_>, mut table: Table) {
             String::new,
             |_, v, a| format!("{a}[+{v}]"),
             |_, v, a| format!("{a}[-{v}]"),
-            stored("sums"),
+            words.stored("sums"),
         );
         return out(&sums.to_stream());
     }
@@ -98,14 +98,14 @@ pub(crate) fn cogroup(builder: &StreamsBuilder, words: Words<'_>) {
     let (one, two) = (stream(builder, "one").group_by_key(), stream(builder, "two").group_by_key());
     let all = one.cogroup(|_, v, a| format!("{a}+{v}")).cogroup(&two, |_, v, a| format!("{a}*{v}"));
     if words.has("size") {
-        after(words, all.windowed_by(time_windows(words)).aggregate(zero, stored("cogrouped")));
+        after(words, all.windowed_by(time_windows(words)).aggregate(zero, words.stored("cogrouped")));
     } else if words.has("difference") {
-        after(words, all.windowed_by(sliding_windows(words)).aggregate(zero, stored("cogrouped")));
+        after(words, all.windowed_by(sliding_windows(words)).aggregate(zero, words.stored("cogrouped")));
     } else if words.has("gap") {
         let merge = |_: &String, a: String, b: String| format!("{a}&{b}");
-        after(words, all.windowed_by(session_windows(words)).aggregate(zero, merge, stored("cogrouped")));
+        after(words, all.windowed_by(session_windows(words)).aggregate(zero, merge, words.stored("cogrouped")));
     } else {
-        let mut sums = all.aggregate(zero, stored("cogrouped"));
+        let mut sums = all.aggregate(zero, words.stored("cogrouped"));
         if words.has("joined") {
             sums = sums.join(&table(builder, words, "three", false), |l, r| super::beside(Some(l), Some(r)));
         }

@@ -15,6 +15,7 @@ part requirements 15m "90 s" "each numbered requirement of the original document
 part seeds 10m "60 s" "orderflow up, empty, under the original documents' own commands: httpie's orders and calls, siege with 100 users, and with the called step sleeping"
 part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over real connections to a real process"
 part kill 30m "~2.5 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
+part outage 20m "50 s" "the payment provider out of service, then charging and not answering in time, in the middle of traffic: no order refused, none lost, all settle, each charged once"
 part browser 10m "15 s" "the console in headless Chromium: of each business a saga by clicks and keys, followed live"
 part footprint 10m "80 s" "orderflow up with 100,000 orders in state: how soon it is ready again and what memory it takes"
 part instances 10m "25 s" "two instances on real Kafka: both answer for every key; one is killed, and the other has its tasks in a bounded time"
@@ -155,6 +156,89 @@ part_instances() {
   STORE_URL=$staying
   client_tests test_two_instances.py
   do_it "$LOADGEN" audit --kafka "$BROKERS" --http "$STORE_URL" --payment-url "$PROVIDER_URL"
+}
+
+# Every business that pays. Each outage lasts as long as said, in traffic that begins before and ends behind it.
+part_outage() {
+  local seconds=60
+  build_programs
+  if ! full; then
+    seconds=10
+    reduced "each outage lasts $seconds s instead of 60"
+  fi
+  start_provider $((PORT_BASE + 1))
+  start_businesses fashion-store
+  outage "$seconds" '{"outage": true}' '{"outage": false}'
+  # It takes the money, and its answer comes when nobody waits for it any more.
+  outage "$seconds" '{"lost_answer_rate": 1.0}' '{"lost_answer_rate": 0.0}'
+}
+
+# outage SECONDS SETTINGS SETTINGS: traffic; the provider behaves as the first settings say for so long, then as the second.
+outage() {
+  local deferred
+  deferred=$(deferred_payments)
+  # Five times its pace: 25 orders a second of each business for that long, and half as long again.
+  replay_all 5x --orders $((25 * $1 * 3 / 2)) --own-rate 5 --products 400 --skew 0.5
+  sleep 2
+  provider "$2"
+  sleep "$1"
+  provider "$3"
+  await_replays
+  deferred=$(($(deferred_payments) - deferred))
+  note "payments put off: $deferred"
+  ((deferred > 0)) || fail "the outage was not noticed: it proves nothing"
+  audit_all
+  # Nobody's order fails because a provider was away for less than the payment's deadline.
+  ! grep -lE '"cancelled PAYMENT_(DECLINED|TIMEOUT)"' "$PART_DIR"/audit-*.json || fail "an order was refused for the outage"
+}
+
+# fail WHY: ends the part.
+fail() {
+  warn "$1"
+  exit 1
+}
+
+deferred_payments() {
+  curl -sf "$STORE_URL/metrics" | awk '/^orderflow_payment_deferred/ { sum += $2 } END { print sum + 0 }'
+}
+
+# provider SETTINGS: changes how the payment provider behaves from now on.
+provider() { do_it curl -sf -o /dev/null -X PUT -H 'content-type: application/json' -d "$1" "$PROVIDER_URL/settings"; }
+
+# start_businesses NAME…: one `orderflow up` with all of them, on the provider; their names in $BUSINESSES.
+start_businesses() {
+  BUSINESSES=("$@")
+  start_store_embedded "$PORT_BASE" "${@/#/--app=}" --set "payment.url=$PROVIDER_URL"
+}
+
+# replay_all SPEED [options of generate…]: traffic of all businesses at once, as new orders each time; await_replays waits.
+# Outcomes are the audit's: a rent that was not paid when the librarian looked has none.
+replay_all() {
+  local app
+  REPLAYS=()
+  for app in "${BUSINESSES[@]}"; do
+    do_it "$LOADGEN" generate "$PART_DIR/$app.avro" --app "$app" "${@:2}"
+    "$LOADGEN" replay "$PART_DIR/$app.avro" --app "$app" --http "$STORE_URL" --speed "$1" --id-suffix auto --no-outcomes \
+      --target-pid "$SERVER_PID" --quiet --report "$PART_DIR/replay-$app.json" &
+    REPLAYS+=("$!")
+    at_exit stop_pid "$!"
+  done
+}
+
+# Ends with the first replay that was answered otherwise than its traffic expects.
+await_replays() {
+  local replay
+  for replay in "${REPLAYS[@]}"; do
+    wait "$replay" || fail "a replay ended with status $?: see the log above"
+  done
+}
+
+audit_all() {
+  local app
+  for app in "${BUSINESSES[@]}"; do
+    do_it "$LOADGEN" audit --app "$app" --http "$STORE_URL" --payment-url "$PROVIDER_URL" --settle 120s \
+      --report "$PART_DIR/audit-$app.json"
+  done
 }
 
 part_browser() {

@@ -80,6 +80,13 @@ impl<'a> Body<'a> {
         self.out.push(b'"');
     }
 
+    /// A string that may be left out: an empty id means that there is none.
+    pub fn optional(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.text(name, value);
+        }
+    }
+
     /// A whole number.
     pub fn number(&mut self, name: &str, value: i64) {
         self.name(name);

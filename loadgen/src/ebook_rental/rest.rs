@@ -32,7 +32,7 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
                 post(call, "POST /rents", "/rents");
                 let mut body = Body::new(&mut call.body);
                 body.text("id", &c.rent_id);
-                body.text("userId", &c.user_id);
+                body.optional("userId", &c.user_id);
                 body.text("bookId", &c.book_id);
                 body.text("bookName", &c.book_name);
                 body.number("rentalFee", c.rental_fee);
@@ -51,14 +51,14 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
                 update(call, "PATCH /rents/{id} APPROVED", &c.rent_id, &c.command_id);
                 let mut body = Body::new(&mut call.body);
                 body.text("status", "APPROVED");
-                body.text("librarianId", &c.librarian_id);
+                body.optional("librarianId", &c.librarian_id);
                 body.end();
             }
             DecisionCommandKind::RejectRent(c) => {
                 update(call, "PATCH /rents/{id} REJECTED", &c.rent_id, &c.command_id);
                 let mut body = Body::new(&mut call.body);
                 body.text("status", "REJECTED");
-                body.text("librarianId", &c.librarian_id);
+                body.optional("librarianId", &c.librarian_id);
                 body.text("reason", &c.reason);
                 body.end();
             }

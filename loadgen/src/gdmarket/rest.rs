@@ -32,7 +32,7 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
             let mut body = Body::new(&mut call.body);
             body.text("id", &c.rental_id);
             body.text("itemId", &c.item_id);
-            body.text("renterId", &c.renter_id);
+            body.optional("renterId", &c.renter_id);
             body.end();
         }
         RentalCommandKind::CancelRental(c) => {

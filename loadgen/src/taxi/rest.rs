@@ -24,7 +24,7 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         call.path.push_str("/passengers");
         let mut body = Body::new(&mut call.body);
         body.text("id", &c.call_id);
-        body.text("passengerId", &c.passenger_id);
+        body.optional("passengerId", &c.passenger_id);
         body.text("startLocation", &c.start_location);
         body.text("endLocation", &c.end_location);
         body.text("status", "call");
@@ -36,7 +36,7 @@ pub(super) fn call(envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         call.idempotency_key.push_str(&c.command_id);
         let mut body = Body::new(&mut call.body);
         body.text("callId", &c.call_id);
-        body.text("driverId", &c.driver_id);
+        body.optional("driverId", &c.driver_id);
         body.text("startLocation", &c.start_location);
         body.text("endLocation", &c.end_location);
         body.text("status", "accept");

@@ -92,7 +92,7 @@ pub enum Error {
     Crashed(&'static str),
 }
 
-/// What the worker does about an [`Error`].
+/// What the worker does about an [`enum@Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Abort the transaction, rewind all tasks to their committed positions.

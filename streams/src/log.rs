@@ -176,7 +176,7 @@ pub trait Log {
     /// Starts a transaction and remembers the group's metadata as of now.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`enum@Error`].
     fn begin(&mut self) -> Result<(), Error>;
 
     /// Appends a record to the open transaction; returns before it is acknowledged.

@@ -45,7 +45,10 @@ const RACES: f64 = 0.1;
 const RACE_MS: i64 = 10;
 
 /// What can be read and makes no sense.
-const NONSENSE: [&str; 2] = ["poison:no-book", "poison:negative-fee"];
+const NONSENSE: [&str; 2] = ["poison:long-id", "poison:negative-fee"];
+
+/// One byte more than an id may have.
+const ID_TOO_LONG: usize = 129;
 
 const TITLES: [&str; 6] = ["Night train", "The gardener", "Rain in March", "A short history", "Salt", "Letters home"];
 
@@ -157,7 +160,7 @@ impl Generator<'_> {
         if self.traffic.happens(self.traffic.params.poison) {
             let rent_id = format!("poison-{:016x}-{:06}", self.traffic.params.seed, number + 1);
             let kind = self.traffic.poison_kind(&NONSENSE);
-            let book = if kind == "poison:no-book" { String::new() } else { book_id(0) };
+            let book = if kind == "poison:long-id" { "x".repeat(ID_TOO_LONG) } else { book_id(0) };
             let expect = if NONSENSE.contains(&kind) { Expect::Refuse } else { Expect::DeadLetter };
             let mut request = self.wanted(&rent_id, &book, at_ms);
             if kind == "poison:negative-fee" {

@@ -317,7 +317,11 @@ fn web(facts: &Facts, evidence: &Evidence, findings: &mut Findings) {
         let known: Vec<_> = requested(facts)
             .filter_map(|(id, rental, _)| {
                 let (request, _) = rental.requested.as_ref()?;
-                let mut wants = vec![("itemId", Want::Text(&request.item_id)), ("fee", Want::Number(rental.fee))];
+                let mut wants = vec![("itemId", Want::Text(&request.item_id))];
+                // Who cancels before the item is locked is shown no fee, though the lock is answered with one.
+                if !rental.payment.charge_keys.is_empty() {
+                    wants.push(("fee", Want::Number(rental.fee)));
+                }
                 wants.extend(rental.rests_in().map(|state| ("status", Want::Text(state.symbol()))));
                 Some(Listed { id, wants })
             })

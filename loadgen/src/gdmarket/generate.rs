@@ -40,7 +40,10 @@ const RACE_MS: i64 = 10;
 const BOTH: f64 = 0.05;
 
 /// What can be read and makes no sense.
-const NONSENSE: [&str; 1] = ["poison:no-item"];
+const NONSENSE: [&str; 1] = ["poison:long-id"];
+
+/// One byte more than an id may have.
+const ID_TOO_LONG: usize = 129;
 
 const NOUNS: [&str; 8] = ["drill", "tent", "bicycle", "camera", "ladder", "kayak", "projector", "sewing machine"];
 
@@ -158,7 +161,7 @@ impl Generator<'_> {
             let rental_id = format!("poison-{:016x}-{:06}", self.traffic.params.seed, number + 1);
             let kind = self.traffic.poison_kind(&NONSENSE);
             let (item, expect) = match kind {
-                "poison:no-item" => (String::new(), Expect::Refuse),
+                "poison:long-id" => ("x".repeat(ID_TOO_LONG), Expect::Refuse),
                 _ => (item_id(0), Expect::DeadLetter),
             };
             let request = self.wanted(&rental_id, &item, at_ms);

@@ -30,6 +30,13 @@ impl<L: Log> Worker<L> {
         Ok(due)
     }
 
+    /// When what is uncommitted will be committed if no input comes; the past for at once, `None` without such.
+    pub(crate) fn commit_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let needed = self.slots.iter().any(|s| s.restoring.is_none() && s.task.commit_needed);
+        let after = self.config.commit_min_interval_ms.min(self.config.commit_interval_ms);
+        needed.then(|| if now < self.last_commit { now } else { self.last_commit.saturating_add(after) })
+    }
+
     /// Commits everything processed, of all tasks, in one transaction:
     ///
     /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);

@@ -251,19 +251,20 @@ impl<L: Log> Worker<L> {
             || self.retry_at.is_some()
     }
 
-    /// How long input may be waited for: not at all with work at hand, and no longer than until the next wall-clock
-    /// punctuation.
+    /// How long input may be waited for: not at all with work at hand, and no longer than until the next commit or
+    /// wall-clock punctuation.
     fn cap_wait(&self, now: Timestamp, wait: Duration) -> Duration {
         let at_hand = |s: &Slot| match &s.restoring {
             Some(restoring) => restoring.moved,
-            None => s.task.is_ready() || s.task.commit_needed,
+            None => s.task.is_ready(),
         };
         if self.slots.iter().any(at_hand) {
             return Duration::ZERO;
         }
         let restoring = self.slots.iter().any(|s| s.restoring.is_some());
         let wait = if restoring || self.view.globals_under_way() { wait.min(limits::RESTORE_WAIT) } else { wait };
-        let due = self.slots.iter().filter_map(|s| s.task.next_wall_clock()).min();
+        let punctuations = self.slots.iter().filter_map(|s| s.task.next_wall_clock());
+        let due = punctuations.chain(self.commit_due(now)).min();
         due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
     }
 

@@ -1,6 +1,6 @@
 //! How RocksDB is set up, and why.
 
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, LogLevel, WriteBufferManager};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, LogLevel, WriteBufferManager};
 
 /// Smallest budget that still works: a few memtables and their index blocks.
 const MEMORY_BUDGET_BYTES_MIN: usize = 4 * MIB;
@@ -116,6 +116,11 @@ impl Options {
         // Index and filter blocks live in the cache, so that the budget covers them; the newest level's stay there.
         table.set_cache_index_and_filter_blocks(true);
         table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // In pieces of a data block's size: a file's whole filter (over 1 MB from a million keys on) has no room in a shard of
+        // a small cache, and every read would read and check it anew.
+        table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        table.set_partition_filters(true);
+        table.set_pin_top_level_index_and_filter(true);
         table.set_format_version(6);
         let mut options = rocksdb::Options::default();
         options.set_block_based_table_factory(&table);

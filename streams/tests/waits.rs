@@ -1,0 +1,122 @@
+//! How long a worker waits for input: it neither spins over a change that is to be committed later, nor commits it late.
+#![allow(clippy::expect_used)]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use state::Memory;
+use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Replayed, StateWrites};
+use streams::serde::Utf8;
+use streams::testing::{SimCluster, SimLog};
+use streams::{
+    Config, Headers, Incoming, Offset, SourceOptions, TopicPartition, Topology, TopologyBuilder, View, Worker,
+};
+
+/// The simulated log, which never waits, and how long it was asked to.
+struct Watched {
+    log: SimLog,
+    waits: Rc<RefCell<Vec<Duration>>>,
+}
+
+impl Log for Watched {
+    fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        self.waits.borrow_mut().push(timeout);
+        self.log.poll(timeout, polled)
+    }
+    fn state_writes(&self) -> StateWrites {
+        self.log.state_writes()
+    }
+    fn partitions(&self) -> &[u32] {
+        self.log.partitions()
+    }
+    fn begin(&mut self) -> Result<(), Error> {
+        self.log.begin()
+    }
+    fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
+        self.log.send(record)
+    }
+    fn commit(&mut self, commit: Commit<'_>) -> Result<CommitAck, Error> {
+        self.log.commit(commit)
+    }
+    fn abort(&mut self) -> Result<(), Error> {
+        self.log.abort()
+    }
+    fn reset(&mut self) -> Result<(), Error> {
+        self.log.reset()
+    }
+    fn committed(&mut self, inputs: &[TopicPartition]) -> Result<Vec<Option<Committed>>, Error> {
+        self.log.committed(inputs)
+    }
+    fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error> {
+        self.log.ranges(partitions)
+    }
+    fn writes_markers(&self) -> bool {
+        self.log.writes_markers()
+    }
+    fn replay(
+        &mut self,
+        changelog: TopicPartition,
+        from: Offset,
+        to: Offset,
+        records_max: usize,
+        records: &mut Vec<Incoming>,
+    ) -> Result<Replayed, Error> {
+        self.log.replay(changelog, from, to, records_max, records)
+    }
+    fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
+        self.log.seek_and_resume(input, offset)
+    }
+    fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.log.pause(input)
+    }
+    fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.log.resume(input)
+    }
+    fn unassign(&mut self) -> Result<(), Error> {
+        self.log.unassign()
+    }
+    fn close(&mut self) {
+        self.log.close();
+    }
+}
+
+fn topology() -> Topology {
+    let mut b = TopologyBuilder::new("waits");
+    let source = b.source("in", &["in"], Utf8, Utf8, SourceOptions::default());
+    let sink = b.sink("out", "out", Utf8, Utf8);
+    b.connect(source, sink);
+    b.build().expect("a topology")
+}
+
+#[test]
+fn a_change_that_is_to_be_committed_later_is_waited_for_and_not_spun_over() {
+    let topology = Arc::new(topology());
+    let cluster = SimCluster::new(&topology, 1);
+    let waits = Rc::new(RefCell::new(Vec::new()));
+    let log = Watched { log: cluster.connect("worker"), waits: waits.clone() };
+    let view = View::open(topology.clone(), Arc::new(Memory::new())).expect("a view");
+    let config = Config { commit_min_interval_ms: 50, ..Config::default() };
+    let mut worker = Worker::new(log, view, config);
+    let second = Duration::from_secs(1);
+    for _ in 0..10 {
+        worker.turn(10_000, Duration::ZERO).expect("a turn");
+    }
+
+    let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
+    cluster.produce(input, Some(b"k"), Some(b"v"), 1, Headers::default());
+    let turn = worker.turn(10_000, Duration::ZERO).expect("a turn");
+    assert_eq!((turn.processed, turn.committed), (1, false));
+
+    waits.borrow_mut().clear();
+    worker.wait(10_010, second).expect("a wait");
+    assert_eq!(*waits.borrow(), [Duration::from_millis(40)], "until the commit is due, no longer");
+    worker.wait(10_050, second).expect("no wait");
+    assert_eq!(waits.borrow().len(), 1, "the commit is due");
+    assert!(worker.turn(10_050, Duration::ZERO).expect("a turn").committed);
+
+    waits.borrow_mut().clear();
+    worker.wait(10_051, second).expect("a wait");
+    assert_eq!(*waits.borrow(), [second], "nothing is left to do");
+}

@@ -118,7 +118,8 @@ pub struct Common {
     /// Sets one key, for example --set engine.workers=2; may be repeated.
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// A business; may be repeated, the first answers at the root of the gateway (node.apps) [default: fashion-store].
+    /// A business; may be repeated (node.apps). Where paths are the same, the gateway's root has those of the first
+    /// [default: fashion-store,gdmarket,taxi,ebook-rental].
     #[arg(long = "app", value_name = "NAME", value_parser = PossibleValuesParser::new(apps::NAMES))]
     pub apps: Vec<String>,
 }

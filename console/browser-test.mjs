@@ -1,6 +1,6 @@
 // The pages in a real browser: of each business a saga is walked through by clicks and keys, and seen to move without reload.
 //
-//   node --experimental-websocket console/browser-test.mjs http://127.0.0.1:8088 [folder for screenshots]
+//   node --experimental-websocket console/browser-test.mjs http://127.0.0.1:8088 URL-OF-PAYMENT-SIM [folder for screenshots]
 //
 // Needs chromium and Node 20 or later, no package. Exit status 1 and a word why when something is not as it should be.
 
@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const [url = "http://127.0.0.1:8088", pictures] = process.argv.slice(2);
+const [url, provider, pictures] = process.argv.slice(2);
 const PATIENCE_MS = 15_000;
 
 const profile = mkdtempSync(join(tmpdir(), "orderflow-browser-"));
@@ -226,11 +226,36 @@ async function gdmarket(page, { visit, fill, shows, becomes, press, openNewest, 
   await look("gdmarket");
 }
 
+/** The provider is down for a while: the breaker is seen to open, and to close again. */
+async function breaker(page, { visit, fill, shows, becomes, look }) {
+  const set = (settings) => fetch(`${provider}/settings`, { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(settings) });
+  const order = async () => {
+    const before = await page.evaluate("document.querySelectorAll('#rows tr').length");
+    await fill("place", { qty: "1" });
+    await becomes("an order is placed", `document.querySelectorAll('#rows tr').length > ${before}`);
+  };
+  await visit("fashion-store");
+  await fill("register", { name: "Patient coat", id: `patient-${unique}` });
+  await becomes("a patient coat is offered", `document.getElementById('place').elements.productId.value === 'patient-${unique}'`);
+  await shows("the breaker is closed", "#breaker", "Payment breaker: closed");
+  await set({ outage: true });
+  for (let i = 0; i < 4; i += 1) await order();
+  await shows("the payment is put off", NEWEST, "Payment put off");
+  await shows("the breaker is seen to open", "#breaker", "Payment breaker: open");
+  await shows("and it is said what that means", "#breaker-note", "put off");
+  await look("breaker");
+  await set({ outage: false });
+  await becomes("every order is delivered after all", "document.querySelectorAll('#rows tr.deferred').length === 0");
+  for (let i = 0; i < 2; i += 1) await order();
+  await shows("the breaker is seen to close", "#breaker", "Payment breaker: closed");
+  check("the note is gone", await page.evaluate("document.getElementById('breaker-note').hidden"));
+}
+
 async function run() {
   const page = await openPage();
   const does = hands(page);
   await page.size(1440, 1000);
-  for (const business of [fashionStore, taxi, ebookRental, gdmarket]) await business(page, does);
+  for (const business of [fashionStore, taxi, ebookRental, gdmarket, breaker]) await business(page, does);
   check(`no error and nothing blocked: ${page.errors.join("; ")}`, page.errors.length === 0);
 }
 
@@ -244,7 +269,15 @@ chromium.removeAllListeners("exit");
 chromium.kill();
 await new Promise((resolve) => { chromium.once("exit", resolve); });
 // Its helpers may write a moment longer.
-rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+for (let tries = 0; ; tries += 1) {
+  try {
+    rmSync(profile, { recursive: true, force: true });
+    break;
+  } catch (error) {
+    if (tries === 20) throw error;
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+}
 if (failed) {
   process.stderr.write(`FAILED  ${failed.message}\n`);
   process.exit(1);

@@ -27,8 +27,8 @@ dialog.addEventListener("close", () => {
   if (dialog.open) return;
   document.body.append(document.getElementById("toasts"));
   history.replaceState(null, "", location.pathname + location.search);
-  // Back to the item's row, which may have been drawn anew meanwhile.
-  document.querySelector(`[data-item="${CSS.escape(shown)}"]`)?.focus();
+  // The browser gives the focus back to the item's row, unless that was drawn anew meanwhile.
+  if (!document.activeElement.closest("#rows")) document.querySelector(`[data-item="${CSS.escape(shown)}"]`)?.focus();
   shown = null;
 });
 // A click beside the drawer closes it.

@@ -3,7 +3,7 @@
 import { command, part, start, told } from "./api.js";
 import { money, shortId, time } from "./format.js";
 import { h } from "./dom.js";
-import { PAYMENT_REASONS } from "./payment.js";
+import { PAYMENT_BREAKER, PAYMENT_REASONS } from "./payment.js";
 
 const change = (id, body) => command("PATCH", `/ebook-rental/rents/${part(id)}`, body);
 
@@ -151,4 +151,5 @@ export default {
       },
     },
   ],
+  breaker: PAYMENT_BREAKER,
 };

@@ -7,12 +7,13 @@
 // - `states` with their words and groups, the `groups` as counters, `reasons` in words;
 // - `steps` of the saga: the state that says a step is done, the reasons (or states) for which it fails, and the person it
 //   waits for, if it is one;
-// - `facts` and `actions` of one item, and the `panels` of the roles.
+// - `facts` and `actions` of one item, and the `panels` of the roles;
+// - the circuit `breaker` in front of what it calls.
 
 import { command, part, start, told } from "./api.js";
 import { count, money, shortId } from "./format.js";
 import { h } from "./dom.js";
-import { PAYMENT_REASONS } from "./payment.js";
+import { PAYMENT_BREAKER, PAYMENT_REASONS } from "./payment.js";
 
 const product = (id, data) => data.products.find((known) => known.id === id);
 const productName = (id, data) => product(id, data)?.name ?? id;
@@ -156,4 +157,5 @@ export default {
       },
     },
   ],
+  breaker: PAYMENT_BREAKER,
 };

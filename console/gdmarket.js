@@ -3,7 +3,7 @@
 import { command, part, start, told } from "./api.js";
 import { count, money, shortId, time } from "./format.js";
 import { h } from "./dom.js";
-import { PAYMENT_REASONS } from "./payment.js";
+import { PAYMENT_BREAKER, PAYMENT_REASONS } from "./payment.js";
 
 const itemName = (id, data) => data.itemviews.find((known) => known.id === id)?.name ?? id;
 
@@ -157,4 +157,5 @@ export default {
       },
     },
   ],
+  breaker: PAYMENT_BREAKER,
 };

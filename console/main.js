@@ -1,6 +1,7 @@
 // The page: puts its parts together.
 
 import * as api from "./api.js";
+import * as breaker from "./breaker.js";
 import * as list from "./list.js";
 import * as panels from "./panels.js";
 import { at, business, pages } from "./business.js";
@@ -15,6 +16,7 @@ document.getElementById("pages").append(...pages.map(({ name, href }) =>
 for (const link of document.querySelectorAll("#raw a")) link.href = at(link.getAttribute("href"));
 
 panels.draw();
+breaker.watch();
 
 const connection = document.getElementById("connection");
 api.follow(at(`/${business.list.name}/events`), {

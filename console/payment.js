@@ -6,3 +6,10 @@ export const PAYMENT_REASONS = {
   PAYMENT_TIMEOUT: "not paid in time",
   PAYMENT_CANCELLED: "payment cancelled",
 };
+
+/** The breaker in front of the payment provider. */
+export const PAYMENT_BREAKER = {
+  name: "payment",
+  of: "Payment breaker",
+  open: "The payment provider fails, so it is left alone for a while: payments are put off and tried again, none is lost.",
+};

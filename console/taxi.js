@@ -90,4 +90,9 @@ export default {
       },
     },
   ],
+  breaker: {
+    name: "taxi-accept",
+    of: "Accept breaker",
+    open: "The call list is slow, so drivers are not kept waiting: acceptances are taken, and decided once it has recovered.",
+  },
 };

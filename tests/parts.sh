@@ -17,7 +17,7 @@ part badinput 10m "5 s" "every row of docs/http.md's table of bad input, over re
 part kill 30m "~3.5 min" "kill -9 under traffic, at random moments and at each step of commit and takeover, on both logs: nothing lost, nothing twice, no rebuild"
 part businesses 20m "45 s" "all four businesses in one orderflow up, under their generated traffic at once; then each one's audit without a difference"
 part outage 20m "60 s" "the payment provider out of service, then charging and not answering in time, in the middle of traffic: no order refused, none lost, all settle, each charged once"
-part browser 10m "15 s" "the console in headless Chromium: of each business a saga by clicks and keys, followed live"
+part browser 10m "25 s" "the console in headless Chromium: of each business a saga by clicks and keys, followed live; the breaker seen to open and close"
 part footprint 10m "80 s" "orderflow up with 100,000 orders in state: how soon it is ready again and what memory it takes"
 part instances 10m "25 s" "two instances on real Kafka: both answer for every key; one is killed, and the other has its tasks in a bounded time"
 
@@ -272,8 +272,11 @@ part_browser() {
   build_programs
   CHROMIUM=$(need_chromium)
   export CHROMIUM
-  start_store_embedded "$PORT_BASE" --app fashion-store --app gdmarket --app taxi --app ebook-rental
-  do_it node --experimental-websocket "$ROOT/console/browser-test.mjs" "$STORE_URL" "$PART_DIR"
+  start_provider $((PORT_BASE + 1))
+  # A breaker that opens and closes after few calls.
+  start_store_embedded "$PORT_BASE" \
+    --set "payment.url=$PROVIDER_URL" --set breaker.window=2 --set breaker.probes=1 --set breaker.open_ms=1000
+  do_it node --experimental-websocket "$ROOT/console/browser-test.mjs" "$STORE_URL" "$PROVIDER_URL" "$PART_DIR"
   do_it "$LOADGEN" audit --http "$STORE_URL"
 }
 

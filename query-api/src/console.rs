@@ -28,12 +28,13 @@ macro_rules! files {
 }
 
 /// All of them; a test compares the list with the folder.
-const FILES: [(&str, &str, &str); 18] = files![
+const FILES: [(&str, &str, &str); 19] = files![
     "index.html" "text/html; charset=utf-8",
     "style.css" "text/css; charset=utf-8",
     "icon.svg" "image/svg+xml",
     "main.js" "text/javascript; charset=utf-8",
     "api.js" "text/javascript; charset=utf-8",
+    "breaker.js" "text/javascript; charset=utf-8",
     "business.js" "text/javascript; charset=utf-8",
     "data.js" "text/javascript; charset=utf-8",
     "dom.js" "text/javascript; charset=utf-8",

@@ -306,15 +306,21 @@ impl Task {
 
     /// Takes a record of one of its inputs in, to be processed in its turn. One below the input's position is dropped, as
     /// is one of a partition that is no input.
-    pub fn push(&mut self, from: TopicPartition, mut record: Incoming) {
+    pub fn push(&mut self, from: TopicPartition, record: Incoming) {
         if let Some(input) = self.buffer.inputs.iter().position(|i| i.partition == from) {
-            if self.extracts_timestamps
-                && let Some((_, source)) = self.topology.source_of(self.id().subtopology, from.topic)
-            {
-                record.timestamp = source.timestamp(&record).unwrap_or(record.timestamp);
-            }
-            self.buffer.push(input, record);
+            self.take_in(input, record);
         }
+    }
+
+    /// As [`Task::push`], of an input whose index is known.
+    pub(crate) fn take_in(&mut self, input: usize, mut record: Incoming) {
+        if self.extracts_timestamps
+            && let Some(topic) = self.buffer.inputs.get(input).map(|i| i.partition.topic)
+            && let Some((_, source)) = self.topology.source_of(self.id().subtopology, topic)
+        {
+            record.timestamp = source.timestamp(&record).unwrap_or(record.timestamp);
+        }
+        self.buffer.push(input, record);
     }
 
     /// True when [`Task::process`] would do something.

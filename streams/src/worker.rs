@@ -277,7 +277,7 @@ impl<L: Log> Worker<L> {
             let Some(slot) = self.slots.get_mut(slot) else {
                 continue;
             };
-            slot.task.buffer.push(input, record);
+            slot.task.take_in(input, record);
         }
         for (tp, next) in self.polled.caught_up.drain(..) {
             let Some(&(slot, input)) = self.routes.get(&tp) else { continue };

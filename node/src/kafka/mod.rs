@@ -163,7 +163,8 @@ impl KafkaLog {
             .filter(|(_, i)| subtopologies.is_none_or(|s| s.contains(i)))
             .flat_map(|(s, _)| s.source_topics().map(|t| topics.name(t).to_owned()).collect::<Vec<_>>())
             .collect();
-        let membership = Membership { config: settings.group_consumer(application, worker), subscription };
+        let membership =
+            Membership { config: settings.group_consumer(application, worker, subtopologies), subscription };
         let consumer = membership.join(&transactional_id, &topics)?;
         let replayer = Replayer::new(
             settings.replayer(&group, &format!("{transactional_id}-restore")),

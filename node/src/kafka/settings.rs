@@ -179,11 +179,15 @@ impl Settings {
         config
     }
 
-    /// A worker's member of the group.
-    pub(super) fn group_consumer(&self, application: &str, worker: usize) -> ClientConfig {
+    /// A worker's member of the group, for these sub-topologies or all.
+    ///
+    /// Which ones is part of the member's name: a static member that comes back gets the assignment it had, without a
+    /// rebalance, even if it has come back for other topics (KIP-345), and would go on with tasks it was told not to run.
+    pub(super) fn group_consumer(&self, application: &str, worker: usize, tasks: Option<&[u16]>) -> ClientConfig {
         let mut config = self.any_consumer(&self.transactional_id(application, worker), FETCH_WAIT_MS);
         config.set("group.id", self.group(application));
-        config.set("group.instance.id", self.member(worker));
+        let only: String = tasks.unwrap_or_default().iter().map(|t| format!(".{t}")).collect();
+        config.set("group.instance.id", format!("{}{only}", self.member(worker)));
         match self.group_protocol {
             GroupProtocol::Classic => {
                 config.set("group.protocol", "classic");
@@ -328,11 +332,12 @@ mod tests {
     #[test]
     fn dotted_and_quoted_names_pass_through() {
         let s = settings("\"fetch.min.bytes\" = 10\n[socket]\nkeepalive.enable = true", "linger.ms = 1").expect("fine");
-        let consumer = s.group_consumer("app", 3);
+        let consumer = s.group_consumer("app", 3, None);
         assert_eq!(consumer.get("fetch.min.bytes"), Some("10"));
         assert_eq!(consumer.get("socket.keepalive.enable"), Some("true"));
         assert_eq!(consumer.get("group.id"), Some("staging.app"));
         assert_eq!(consumer.get("group.instance.id"), Some("a-3"));
+        assert_eq!(s.group_consumer("app", 3, Some(&[0, 2])).get("group.instance.id"), Some("a-3.0.2"));
         let producer = s.transactional_producer(&s.transactional_id("app", 3));
         assert_eq!(producer.get("linger.ms"), Some("1"));
         assert_eq!(producer.get("transactional.id"), Some("staging.app-a-3"));

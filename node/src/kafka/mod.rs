@@ -153,7 +153,7 @@ impl KafkaLog {
         check_partitions(topology, &topics, &partitions)?;
         let ids = ids_of(&described);
         let producer = start_producer(settings, &transactional_id, &topics)?;
-        let mut peers = Peers::new(&group, &transactional_id);
+        let peers = Peers::new(&group, &transactional_id);
         // Those whose session has not run out yet; the group forgets them afterwards.
         peers.learn(&observer);
         let subscription = topology
@@ -389,6 +389,7 @@ impl Log for KafkaLog {
             self.replayer.stop();
             self.blocked_since = None;
             self.ids = None;
+            self.peers.bury_the_dead(&self.observer, &self.settings);
             self.peers.learn(&self.observer);
         }
         outcome

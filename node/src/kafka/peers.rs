@@ -6,10 +6,14 @@
 //! and its transaction can only be aborted. Registering its id anew does that at once; the broker would after
 //! `transaction.timeout.ms`, at its next round of cleaning up (10 s + up to 10 s).
 //!
+//! A dead worker's records hold up every reader of the partitions they lie in, also of inputs that need no restore. So it is
+//! done after every rebalance, in the background; a takeover that is held up does it again itself.
+//!
 //! An instance that starts after a dead one's session has run out never saw it: it waits for the broker. A worker's own
 //! id needs none of this: its first producer registers it.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -29,12 +33,12 @@ const PEERS_MAX: usize = 1_000;
 pub(super) struct Peers {
     group: String,
     own: String,
-    seen: BTreeSet<String>,
+    seen: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Peers {
     pub(super) fn new(group: &str, own: &str) -> Self {
-        Peers { group: group.to_owned(), own: own.to_owned(), seen: BTreeSet::new() }
+        Peers { group: group.to_owned(), own: own.to_owned(), seen: Arc::default() }
     }
 
     /// The client ids of the group's members; `None` if they are not to be had (the group is of the consumer protocol, or
@@ -53,29 +57,57 @@ impl Peers {
     }
 
     /// Remembers who is a member now.
-    pub(super) fn learn(&mut self, client: &BaseConsumer<MemberContext>) {
+    pub(super) fn learn(&self, client: &BaseConsumer<MemberContext>) {
         let prefix = format!("{}-", self.group);
         let members = self.members(client).unwrap_or_default();
-        self.seen.extend(members.into_iter().filter(|m| *m != self.own && m.starts_with(&prefix)));
-        while self.seen.len() > PEERS_MAX {
-            self.seen.pop_first();
+        let mut seen = lock(&self.seen);
+        seen.extend(members.into_iter().filter(|m| *m != self.own && m.starts_with(&prefix)));
+        while seen.len() > PEERS_MAX {
+            seen.pop_first();
         }
+    }
+
+    /// After a rebalance: who has gone is dead, and a thread that nobody waits for ends what it left open.
+    pub(super) fn bury_the_dead(&self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
+        let dead = self.dead(client);
+        if dead.is_empty() {
+            return;
+        }
+        let (settings, seen) = (settings.clone(), self.seen.clone());
+        let thread = std::thread::Builder::new().name(format!("{}-peers", self.own));
+        if let Err(e) = thread.spawn(move || end_transactions(&settings, dead, &seen)) {
+            tracing::debug!(error = %e, "no thread to end a dead worker's transaction on");
+        }
+    }
+
+    /// Who was a member and is none now.
+    fn dead(&self, client: &BaseConsumer<MemberContext>) -> Vec<String> {
+        let seen = lock(&self.seen).clone();
+        // Without anyone to miss nobody is asked.
+        let members = if seen.is_empty() { None } else { self.members(client) };
+        members.map(|members| seen.difference(&members).cloned().collect()).unwrap_or_default()
     }
 
     /// Registers the transactional id of every worker that was a member and is none any more. A worker that is only slow
     /// notices it as being fenced, and starts over.
-    pub(super) fn end_transactions_of_the_dead(&mut self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
-        let Some(members) = self.members(client) else { return };
-        let dead: Vec<String> = self.seen.difference(&members).cloned().collect();
-        for id in dead {
-            match end_transaction(settings, &id) {
-                Ok(()) => {
-                    tracing::info!(transactional_id = id, "ended what a dead worker had left open");
-                    self.seen.remove(&id);
-                }
-                Err(e) => {
-                    tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet")
-                }
+    pub(super) fn end_transactions_of_the_dead(&self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
+        end_transactions(settings, self.dead(client), &self.seen);
+    }
+}
+
+fn lock(seen: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn end_transactions(settings: &Settings, dead: Vec<String>, seen: &Mutex<BTreeSet<String>>) {
+    for id in dead {
+        match end_transaction(settings, &id) {
+            Ok(()) => {
+                tracing::info!(transactional_id = id, "ended what a dead worker had left open");
+                lock(seen).remove(&id);
+            }
+            Err(e) => {
+                tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet")
             }
         }
     }

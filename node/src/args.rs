@@ -30,7 +30,7 @@ EXAMPLES
 EXIT STATUS
   0  stopped on request, or the command did what it says
   1  failed while running; the last log line says why
-  2  the command line or the configuration was refused"
+  2  the command line or the configuration was refused, or a topology that does not fit the state"
 )]
 pub struct Args {
     /// What to do.
@@ -86,7 +86,7 @@ Viewers of Kafka Streams' topologies draw the text. Sub-topology numbers are wha
         /// Which business.
         #[arg(default_value = "fashion-store", value_parser = PossibleValuesParser::new(apps::NAMES))]
         app: String,
-        /// Print only the hash: two topologies of one hash can take over each other's state.
+        /// Print only the hash: two topologies of one hash can take over each other's state (docs/upgrades.md).
         #[arg(long)]
         hash: bool,
     },

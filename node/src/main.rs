@@ -11,7 +11,7 @@ use node::config::{Config, ConfigError, DEFAULTS, LogFormat};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Exit status of a refused command line or configuration; clap's own.
+/// Exit status of a refused command line, configuration or change of topology; clap's own.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -20,9 +20,14 @@ fn main() -> ExitCode {
         Err(e) => {
             // The log may not be set up, or may go elsewhere: the reason always reaches the terminal.
             eprintln!("orderflow: {e:#}");
-            if e.downcast_ref::<ConfigError>().is_some() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            if is_refused(&e) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// What the operator asked for cannot be, and trying again will not help.
+fn is_refused(e: &anyhow::Error) -> bool {
+    e.is::<ConfigError>() || matches!(e.downcast_ref(), Some(streams::Error::Incompatible(_)))
 }
 
 fn run(args: Args) -> anyhow::Result<()> {

@@ -118,7 +118,7 @@ fn join(workers: &[WorkerThread]) -> anyhow::Result<()> {
     let mut outcome = Ok(());
     for worker in workers {
         if let Err(e) = worker.join() {
-            outcome = Err(anyhow::anyhow!("worker {}: {e}", worker.name));
+            outcome = Err(anyhow::Error::new(e).context(format!("worker {}", worker.name)));
         }
     }
     outcome

@@ -87,6 +87,10 @@ pub enum Error {
     /// State and log do not belong together; starting would lose or double something. The text names the remedy.
     #[error("{0}")]
     Refused(String),
+    /// The topology would take over state or positions that are not its own. The text says what was there, what is there now,
+    /// and the remedies.
+    #[error("{0}")]
+    Incompatible(String),
     /// A named crash point was hit (fault injection).
     #[error("crashed at {0}")]
     Crashed(&'static str),
@@ -113,7 +117,9 @@ impl Error {
             Error::Log(log::Error::Abort(_) | log::Error::Refused { .. }) => Action::Abort,
             Error::Log(log::Error::Unknown(_) | log::Error::Fenced(_)) | Error::State(_) => Action::Restore,
             Error::Record { .. } => Action::FailTask,
-            Error::Log(log::Error::Fatal(_)) | Error::Refused(_) | Error::Crashed(_) => Action::Stop,
+            Error::Log(log::Error::Fatal(_)) | Error::Refused(_) | Error::Incompatible(_) | Error::Crashed(_) => {
+                Action::Stop
+            }
         }
     }
 }

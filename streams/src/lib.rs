@@ -32,6 +32,7 @@ mod commit;
 pub mod dsl;
 pub mod effects;
 pub mod error;
+mod fingerprint;
 mod globals;
 pub mod limits;
 pub mod log;
@@ -54,6 +55,7 @@ pub mod worker;
 pub mod tutorial {}
 
 pub use error::{Error, ProcessError};
+pub use fingerprint::Fingerprint;
 pub use processor::{Context, Processor, PunctuationType, RecordMetadata, ScheduleId};
 pub use record::{Headers, Incoming, Record};
 pub use task::{Counters, ErrorPolicy, OnError, Step, Task, TaskState};

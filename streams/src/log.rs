@@ -70,7 +70,7 @@ pub struct CommitPosition {
     pub input: TopicPartition,
     /// The next offset to read.
     pub offset: Offset,
-    /// The task's operator stream times, encoded; at most [`crate::limits::OFFSET_METADATA_BYTES_MAX`] bytes.
+    /// The task's fingerprint and operator stream times, encoded; at most [`crate::limits::OFFSET_METADATA_BYTES_MAX`] bytes.
     pub metadata: String,
 }
 

@@ -1,7 +1,8 @@
 //! Taking a task over: from an assignment to the first record, in this order (each step can be crashed after):
 //!
 //! 1. its inputs start paused;
-//! 2. committed positions are read, once no pending transaction can still change them;
+//! 2. committed positions are read, once no pending transaction can still change them, and refused if they are of another
+//!    topology (`fingerprint.rs`);
 //! 3. the end of each changelog is asked as a read-uncommitted client sees it;
 //! 4. each store is caught up from its own position to at least that end, or rebuilt when it cannot be trusted;
 //! 5. inputs are sought to the committed positions and resumed.
@@ -27,6 +28,7 @@ use rustc_hash::FxHashMap;
 use state::{Batch, Direction, Position, Range, StoreId, StoreKind};
 
 use crate::error::Error;
+use crate::fingerprint;
 use crate::limits::RESTORE_RECORDS_PER_STEP;
 use crate::log;
 use crate::log::{Committed, Log, LogRange, StateWrites};
@@ -85,9 +87,10 @@ impl<L: Log> Takeover<'_, L> {
     pub(crate) fn begin(mut self, tasks: &[Task], claims: &[Claim], now: Timestamp) -> Result<Vec<Restoring>, Error> {
         let inputs = || tasks.iter().flat_map(|t| &t.buffer.inputs).map(|i| i.partition);
         let committed = self.log.committed(&inputs().collect::<Vec<_>>())?; // (2)
+        let committed: FxHashMap<TopicPartition, Option<Committed>> = inputs().zip(committed).collect();
+        fingerprint::check(self.view, tasks, &committed)?;
         let asked: Vec<TopicPartition> = inputs().chain(tasks.iter().flat_map(|t| self.changelogs(t))).collect();
         let ranges: FxHashMap<TopicPartition, LogRange> = asked.iter().copied().zip(self.log.ranges(&asked)?).collect(); // (3)
-        let committed: FxHashMap<TopicPartition, Option<Committed>> = inputs().zip(committed).collect();
         tasks.iter().zip(claims).map(|(task, claim)| self.plan(task, claim, &committed, &ranges, now)).collect()
     }
 

@@ -8,6 +8,7 @@ use state::{Backend, Overlay};
 use crate::buffer::Buffer;
 use crate::effects::{Effects, Mark};
 use crate::error::{Error, ProcessError, Stage};
+use crate::fingerprint::Fingerprint;
 use crate::limits::{DEAD_LETTER_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TIMESTAMP_MS_MAX};
 use crate::log::CommitPosition;
 use crate::processor::{Cx, PunctuationType};
@@ -149,6 +150,8 @@ pub struct Task {
     pub(crate) state: TaskState,
     pub(crate) buffer: Buffer,
     policy: ErrorPolicy,
+    /// Committed with its positions; a task outside a worker may have none.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// Something was processed since the last commit.
     pub(crate) commit_needed: bool,
     /// Positions have moved since the last commit, over transaction markers only.
@@ -233,6 +236,7 @@ impl Task {
             state,
             buffer,
             policy,
+            fingerprint: None,
             commit_needed: false,
             passed_markers: false,
             failed: None,
@@ -240,6 +244,11 @@ impl Task {
             blamed: None,
             answered: None,
         }
+    }
+
+    /// Its positions are committed as those of this fingerprint.
+    pub(crate) fn committing_as(self, fingerprint: Fingerprint) -> Self {
+        Task { fingerprint: Some(fingerprint), ..self }
     }
 
     /// Its identity.
@@ -582,12 +591,13 @@ impl Task {
         Ok(any)
     }
 
-    /// The positions to commit, each input's next offset; operator times travel with the first.
+    /// The positions to commit, each input's next offset with the task's fingerprint; operator times travel with the first.
     ///
     /// # Errors
     /// [`Error::Refused`] when the operator times do not fit the metadata limit.
     pub fn positions(&self) -> Result<Vec<CommitPosition>, Error> {
-        let mut metadata = self.write_times();
+        let fingerprint = self.fingerprint.as_ref().map(Fingerprint::metadata_part);
+        let metadata = self.write_times(fingerprint.as_deref());
         if metadata.len() > OFFSET_METADATA_BYTES_MAX {
             return Err(Error::Refused(format!(
                 "task {}: operator times take {} bytes, a committed offset's metadata holds {OFFSET_METADATA_BYTES_MAX}: \
@@ -596,10 +606,10 @@ impl Task {
                 metadata.len()
             )));
         }
-        let inputs = self.buffer.inputs.iter();
-        Ok(inputs
-            .map(|i| CommitPosition { input: i.partition, offset: i.position, metadata: std::mem::take(&mut metadata) })
-            .collect())
+        let others = fingerprint.map_or_else(String::new, |part| format!("1|{NO_TIMESTAMP}|{part}"));
+        let metadata = std::iter::once(metadata).chain(std::iter::repeat(others));
+        let inputs = self.buffer.inputs.iter().zip(metadata);
+        Ok(inputs.map(|(i, metadata)| CommitPosition { input: i.partition, offset: i.position, metadata }).collect())
     }
 
     /// One changelog record per changed entry of every logged store, the last value only.
@@ -669,9 +679,10 @@ impl Task {
         (self.commit_needed, self.passed_markers) = (false, false);
     }
 
-    fn write_times(&self) -> String {
+    fn write_times(&self, fingerprint: Option<&str>) -> String {
         use std::fmt::Write as _;
         let mut text = format!("1|{}", self.state.stream_time);
+        let _ = fingerprint.map(|part| write!(text, "|{part}"));
         for (name, time) in self.topology.clocks.iter().zip(&self.state.times) {
             if *time != NO_TIMESTAMP {
                 let _ = write!(text, "|{name}={time}");

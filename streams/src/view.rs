@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use state::{Backend, Direction, Range, StoreId};
+use state::{Backend, Direction, Range, StoreId, StoreKind};
 
 use crate::error::Error;
 use crate::globals::Progress;
@@ -60,6 +60,8 @@ pub struct View {
     topology: Arc<Topology>,
     backend: Arc<dyn Backend>,
     store_ids: Vec<StoreId>,
+    /// Texts of the fingerprints that were at work on these stores, by hash.
+    fingerprints: StoreId,
     globals: Mutex<Progress>,
     /// Global stores have been read to their end once.
     globals_ready: AtomicBool,
@@ -98,11 +100,14 @@ impl View {
             .iter()
             .map(|s| backend.open_store(&format!("{app}/{}", s.name), s.kind))
             .collect::<Result<Vec<_>, _>>()?;
+        // No store of a topology has such a name.
+        let fingerprints = backend.open_store(&format!("{app}/#fingerprints"), StoreKind::Persistent)?;
         let topology_has_none = topology.globals().is_empty();
         Ok(Arc::new(View {
             topology,
             backend,
             store_ids,
+            fingerprints,
             tasks: RwLock::default(),
             claims: RwLock::default(),
             listeners: RwLock::default(),
@@ -128,6 +133,10 @@ impl View {
     #[must_use]
     pub fn store_ids(&self) -> &[StoreId] {
         &self.store_ids
+    }
+
+    pub(crate) fn fingerprints(&self) -> StoreId {
+        self.fingerprints
     }
 
     /// A store and its definition by name.

@@ -417,7 +417,7 @@ impl<L: Log> Worker<L> {
     }
 
     fn new_task(&self, id: TaskId) -> Task {
-        Task::new(
+        let task = Task::new(
             self.topology.clone(),
             id,
             self.view.backend().clone(),
@@ -425,7 +425,8 @@ impl<L: Log> Worker<L> {
             self.partitions.clone(),
             self.config.errors,
             self.config.cache_bytes_per_task,
-        )
+        );
+        task.committing_as(self.topology.fingerprint(id.subtopology, self.log.state_writes()))
     }
 
     fn rebuild_routes(&mut self) {

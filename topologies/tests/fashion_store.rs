@@ -456,7 +456,7 @@ fn describes_itself_as_the_golden_file_says() {
     assert_eq!(topology.hash(), again.hash());
     assert_eq!(
         topology.hash(),
-        13_662_711_566_492_799_108,
+        5_226_448_436_320_011_528,
         "stores and their formats decide it: an incompatible change shows here"
     );
 }

@@ -70,14 +70,14 @@ enum Status {
     Marker,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     sequence: u64,
     status: Status,
     record: Incoming,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Partitioned {
     /// Offset of the first entry; what was before is deleted.
     start: i64,
@@ -180,6 +180,21 @@ impl SimCluster {
             undelivered: Vec::new(),
         };
         SimCluster { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// The cluster as a changed topology finds it: a copy with the records and positions of the topics that both know, but
+    /// without members.
+    #[must_use]
+    pub fn upgraded(&self, from: &Topology, to: &Topology, partitions: u32) -> SimCluster {
+        let upgraded = SimCluster::new(to, partitions);
+        let mut new = upgraded.lock();
+        let old = self.lock();
+        new.sequence = old.sequence;
+        let moved = |at: &TopicPartition| Some(TopicPartition { topic: to.topic(from.topic_name(at.topic))?, ..*at });
+        new.logs.extend(old.logs.iter().filter_map(|(at, log)| Some((moved(at)?, log.clone()))));
+        new.positions.extend(old.positions.iter().filter_map(|(at, committed)| Some((moved(at)?, committed.clone()))));
+        drop(new);
+        upgraded
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

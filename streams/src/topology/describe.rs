@@ -1,5 +1,4 @@
-//! `describe()` in Kafka Streams' text format (KIP-120), so that existing viewers draw it, and the hash that tells two
-//! topologies apart.
+//! `describe()` in Kafka Streams' text format (KIP-120), so that existing viewers draw it.
 
 use std::fmt::Write as _;
 
@@ -59,18 +58,5 @@ impl Topology {
         names.sort_unstable();
         names.dedup();
         if names.is_empty() { "none".into() } else { names.join(", ") }
-    }
-
-    /// A hash over everything that decides where state and records live: the description, and each store's shape, engine
-    /// and changelog. Two topologies of one hash can take over each other's state. FNV-1a, 64 bit.
-    #[must_use]
-    pub fn hash(&self) -> u64 {
-        let mut text = self.describe();
-        for s in &self.stores {
-            let _ = write!(text, "{}/{}/{:?}/{};", s.name, s.shape, s.kind, s.changelog.is_some());
-            // The segment is in the keys.
-            let _ = s.segment_ms.map(|segment| write!(text, "{segment};"));
-        }
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
     }
 }

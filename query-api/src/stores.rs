@@ -56,7 +56,11 @@ pub(crate) async fn list(State(scope): State<Scope>, params: Params) -> Result<R
             Some(json!({
                 "name": &*store.name,
                 "shape": store.shape,
-                "engine": match store.kind { StoreKind::Persistent => "persistent", StoreKind::Memory => "memory" },
+                "engine": match (&store.engine, store.kind) {
+                    (Some(engine), _) => engine.name(),
+                    (None, StoreKind::Persistent) => "persistent",
+                    (None, StoreKind::Memory) => "memory",
+                },
                 "changelog": store.changelog.map(|topic| topology.topic_name(topic)),
                 "subtopology": at.subtopology,
                 "partitions": partitions,

@@ -109,6 +109,16 @@ impl Batch {
         self.ops.push(Record { kind: Kind::Position, store, partition, start, middle: end, end });
     }
 
+    /// Adds a change of another batch, to a store's id elsewhere.
+    pub(crate) fn push_as(&mut self, store: StoreId, op: Op<'_>) {
+        match op {
+            Op::Put { partition, key, value, .. } => self.push(Kind::Put, store, partition, key, value),
+            Op::Delete { partition, key, .. } => self.push(Kind::Delete, store, partition, key, &[]),
+            Op::DeleteRange { partition, from, to, .. } => self.push(Kind::DeleteRange, store, partition, from, to),
+            Op::Position { partition, encoded, .. } => self.push(Kind::Position, store, partition, encoded, &[]),
+        }
+    }
+
     fn push(&mut self, kind: Kind, store: StoreId, partition: Partition, first: &[u8], second: &[u8]) {
         let start = self.arena.len();
         self.arena.extend_from_slice(first);

@@ -53,6 +53,9 @@ pub enum Error {
     /// A store id that this backend did not give: a bug of the caller.
     #[error("store {0:?} was not opened on this backend")]
     UnknownStore(StoreId),
+    /// An engine that [`Engines`](crate::Engines) was not given: a bug of the caller.
+    #[error("there is no engine number {0}")]
+    UnknownEngine(usize),
     /// The largest partition number has no end to delete up to; Kafka's partitions are half of that at most.
     #[error("partition {0} is too large")]
     InvalidPartition(u32),
@@ -108,6 +111,7 @@ impl Error {
             Error::Storage { .. }
             | Error::Poisoned { .. }
             | Error::UnknownStore(_)
+            | Error::UnknownEngine(_)
             | Error::InvalidPartition(_)
             | Error::Frozen { .. } => Action::Crash,
         }

@@ -33,6 +33,7 @@
 
 mod backend;
 mod batch;
+mod engines;
 mod error;
 pub mod fault;
 pub mod layout;
@@ -46,6 +47,7 @@ pub mod value;
 
 pub use backend::{Backend, Snapshot, StoreKind, Usage, Visit};
 pub use batch::{Batch, Op};
+pub use engines::Engines;
 pub use error::{Action, Error};
 pub use fault::FaultBackend;
 pub use memory::Memory;

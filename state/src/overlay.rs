@@ -176,7 +176,12 @@ impl Overlay {
     /// put before an expiration that covers it is gone by then, and one put after it follows it, so this order is
     /// right for both.
     pub fn append_to(&self, batch: &mut Batch) {
-        for store in &self.stores {
+        self.append_of(&|_| true, batch);
+    }
+
+    /// As [`append_to`](Overlay::append_to), of some stores only.
+    pub fn append_of(&self, stores: &dyn Fn(StoreId) -> bool, batch: &mut Batch) {
+        for store in self.stores.iter().filter(|store| stores(store.id())) {
             store.append_to(self.partition, batch);
         }
     }

@@ -1,6 +1,6 @@
 //! The commit: everything processed since the last one becomes true at once, or not at all.
 
-use state::Position;
+use state::{Position, StoreId};
 
 use crate::error::Error;
 use crate::limits;
@@ -44,7 +44,8 @@ impl<L: Log> Worker<L> {
     /// 3. the positions of every task that processed anything are collected, changed state or not, and those that moved over
     ///    transaction markers only: a drained partition shows no lag, and one that retention empties is not taken for lost;
     /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
-    /// 5. otherwise state and changelog positions go to the backend in one batch: positions may lag data, never lead it;
+    /// 5. otherwise, and for stores in engines of their own, state and changelog positions go to the backend in one batch:
+    ///    positions may lag data, never lead it;
     /// 6. positions are published to readers and the overlays are clean.
     ///
     /// # Errors
@@ -68,7 +69,8 @@ impl<L: Log> Worker<L> {
             slot.task.changelog(!with_commit, now, &mut self.effects)?; // (2)
             let inputs = slot.task.positions()?; // (3)
             if with_commit {
-                slot.task.state.overlay.append_to(&mut self.batch);
+                let elsewhere = self.view.elsewhere();
+                slot.task.state.overlay.append_of(&|store| !elsewhere.contains(&store), &mut self.batch);
             }
             positions.extend(inputs);
         }
@@ -82,7 +84,7 @@ impl<L: Log> Worker<L> {
         let ack = self.log.commit(log::Commit { positions: &positions, state: &self.batch })?; // (4)
         self.in_transaction = false;
         self.crash_point("commit.after-log")?;
-        if !with_commit {
+        if !with_commit || !self.view.elsewhere().is_empty() {
             self.write_state(&ack, now)?; // (5)
         }
         self.crash_point("commit.after-state")?;
@@ -94,8 +96,11 @@ impl<L: Log> Worker<L> {
     /// Step 5 of the commit.
     fn write_state(&mut self, ack: &log::CommitAck, now: Timestamp) -> Result<(), Error> {
         self.batch.clear();
+        let with_commit = self.log.state_writes() == StateWrites::WithCommit;
+        let elsewhere = self.view.elsewhere();
+        let is_written_here = |store: StoreId| !with_commit || elsewhere.contains(&store);
         for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.state.overlay.append_to(&mut self.batch);
+            slot.task.state.overlay.append_of(&is_written_here, &mut self.batch);
             let id = slot.task.id();
             let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
             for store in stores.unwrap_or_default() {
@@ -107,7 +112,8 @@ impl<L: Log> Worker<L> {
                 let Some((_, next)) = ack.changelogs.iter().find(|(tp, _)| *tp == changelog) else {
                     continue;
                 };
-                let Some(store_id) = self.view.store_ids().get(store.0 as usize) else {
+                let Some(store_id) = self.view.store_ids().get(store.0 as usize).filter(|id| is_written_here(**id))
+                else {
                     continue;
                 };
                 let previous = self.view.backend().position(*store_id, id.partition)?;

@@ -24,6 +24,10 @@ use crate::view::View;
 /// so releases that do not know it take it for the time of a node that is gone.
 const METADATA_MARK: &str = "#=";
 
+/// Metadata of a position whose application is being reset: a hash that is no topology's, so that none starts over what is left
+/// while some of it is gone already.
+pub const RESET_UNDER_WAY: &str = "1|-1|#=0000000000000000";
+
 /// Where the texts are within their store.
 const PARTITION: u32 = 0;
 
@@ -81,11 +85,12 @@ impl Topology {
 }
 
 fn words(store: &StoreDef, state_writes: StateWrites) -> String {
-    let lasts = match (state_writes, store.kind, store.changelog) {
-        (StateWrites::WithCommit, StoreKind::Persistent, _) => "kept by the log",
-        (_, _, Some(_)) => "with a changelog",
-        (_, StoreKind::Persistent, None) => "on disk only",
-        (_, StoreKind::Memory, None) => "in memory only",
+    let lasts = match (&store.engine, store.kind) {
+        _ if state_writes == StateWrites::WithCommit && store.is_kept_by_log() => "kept by the log".to_owned(),
+        _ if store.changelog.is_some() => "with a changelog".to_owned(),
+        (Some(engine), _) => format!("in engine {} only", engine.name()),
+        (None, StoreKind::Persistent) => "on disk only".to_owned(),
+        (None, StoreKind::Memory) => "in memory only".to_owned(),
     };
     let segments = store.segment_ms.map_or_else(String::new, |ms| format!(", segments of {ms} ms"));
     format!("{} ({}{segments}, {lasts})", store.name, store.shape)
@@ -145,15 +150,20 @@ fn known(view: &View, hash: u64) -> Result<Option<String>, Error> {
 }
 
 fn refusal(view: &View, topic: &str, before: u64, now: &Fingerprint) -> Result<String, Error> {
+    let application = view.topology().application_id();
+    if committed_hash(RESET_UNDER_WAY) == Some(before) {
+        return Ok(format!(
+            "application '{application}' was being reset, and that was interrupted: repeat `orderflow reset`"
+        ));
+    }
     let was = known(view, before)?.unwrap_or_else(|| {
         format!("known by its hash {before:016x} only, because it did not run with this data directory")
     });
     Ok(format!(
-        "application '{}' cannot go on with this topology: the positions in topic '{topic}' and the state that belongs to them \
+        "application '{application}' cannot go on with this topology: the positions in topic '{topic}' and the state that belongs to them \
          are of another one. It was: {was}. It is: {}. No state was touched. Either go back to the version from before; or \
          start this one under an application name of its own, from the beginning of its topics; or reset the application, \
          which deletes its state and its positions (docs/upgrades.md says which changes need that, and how)",
-        view.topology().application_id(),
         now.text
     ))
 }

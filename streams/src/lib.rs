@@ -55,7 +55,7 @@ pub mod worker;
 pub mod tutorial {}
 
 pub use error::{Error, ProcessError};
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, RESET_UNDER_WAY};
 pub use processor::{Context, Processor, PunctuationType, RecordMetadata, ScheduleId};
 pub use record::{Headers, Incoming, Record};
 pub use task::{Counters, ErrorPolicy, OnError, Step, Task, TaskState};

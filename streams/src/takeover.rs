@@ -25,7 +25,7 @@
 use std::ops::ControlFlow;
 
 use rustc_hash::FxHashMap;
-use state::{Batch, Direction, Position, Range, StoreId, StoreKind};
+use state::{Batch, Direction, Position, Range, StoreId};
 
 use crate::error::Error;
 use crate::fingerprint;
@@ -104,7 +104,7 @@ impl<L: Log> Takeover<'_, L> {
     /// `None` for a store without a changelog, or one that the log keeps itself.
     fn changelog(&self, store: StoreIndex, partition: Partition) -> Option<TopicPartition> {
         let def = self.view.topology().stores().get(usize::from(store.0))?;
-        let kept_by_log = self.log.state_writes() == StateWrites::WithCommit && def.kind == StoreKind::Persistent;
+        let kept_by_log = self.log.state_writes() == StateWrites::WithCommit && def.is_kept_by_log();
         let topic = def.changelog.filter(|_| !kept_by_log)?;
         Some(TopicPartition { topic, partition })
     }

@@ -622,7 +622,7 @@ impl Task {
         let targets: Vec<Option<TopicIndex>> = own
             .iter()
             .map(|s| topology.stores().get(s.0 as usize))
-            .map(|s| s.filter(|s| all || s.kind == state::StoreKind::Memory).and_then(|s| s.changelog))
+            .map(|s| s.filter(|s| all || !s.is_kept_by_log()).and_then(|s| s.changelog))
             .collect();
         let mut failed = None;
         self.state.overlay.for_each_dirty(&mut |slot, key, value| {

@@ -8,12 +8,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
-use state::{Backend, Direction, Range, StoreId, StoreKind};
+use state::{Backend, Direction, Engines, Range, StoreId, StoreKind};
 
 use crate::error::Error;
 use crate::globals::Progress;
 use crate::log;
 use crate::serde::SerdeError;
+use crate::store::Engine;
 use crate::task::Counters;
 use crate::topology::{StoreDef, StoreIndex, Topology};
 use crate::types::{Offset, Partition, TaskId, Timestamp, TopicPartition};
@@ -60,6 +61,7 @@ pub struct View {
     topology: Arc<Topology>,
     backend: Arc<dyn Backend>,
     store_ids: Vec<StoreId>,
+    elsewhere: Vec<StoreId>,
     /// Texts of the fingerprints that were at work on these stores, by hash.
     fingerprints: StoreId,
     globals: Mutex<Progress>,
@@ -89,17 +91,15 @@ pub(crate) struct Claim {
 }
 
 impl View {
-    /// Opens the topology's stores in the backend, named `<application.id>/<store>`.
+    /// Opens the topology's stores, named `<application.id>/<store>`: in the backend, or in engines of their own.
     ///
     /// # Errors
     /// When the backend cannot open a store.
     pub fn open(topology: Arc<Topology>, backend: Arc<dyn Backend>) -> Result<Arc<View>, state::Error> {
         let app = topology.application_id();
-        let store_ids = topology
-            .stores()
-            .iter()
-            .map(|s| backend.open_store(&format!("{app}/{}", s.name), s.kind))
-            .collect::<Result<Vec<_>, _>>()?;
+        let (backend, store_ids) = open_stores(&topology, backend)?;
+        let stores = topology.stores().iter().zip(&store_ids);
+        let elsewhere = stores.filter(|(store, _)| store.engine.is_some()).map(|(_, id)| *id).collect();
         // No store of a topology has such a name.
         let fingerprints = backend.open_store(&format!("{app}/#fingerprints"), StoreKind::Persistent)?;
         let topology_has_none = topology.globals().is_empty();
@@ -107,6 +107,7 @@ impl View {
             topology,
             backend,
             store_ids,
+            elsewhere,
             fingerprints,
             tasks: RwLock::default(),
             claims: RwLock::default(),
@@ -133,6 +134,11 @@ impl View {
     #[must_use]
     pub fn store_ids(&self) -> &[StoreId] {
         &self.store_ids
+    }
+
+    /// Stores in engines of their own, which no log keeps.
+    pub(crate) fn elsewhere(&self) -> &[StoreId] {
+        &self.elsewhere
     }
 
     pub(crate) fn fingerprints(&self) -> StoreId {
@@ -293,6 +299,35 @@ impl View {
             listener.published();
         }
     }
+}
+
+/// Opens the stores; behind a backend that knows which is where, if any has an engine of its own.
+fn open_stores(
+    topology: &Topology,
+    backend: Arc<dyn Backend>,
+) -> Result<(Arc<dyn Backend>, Vec<StoreId>), state::Error> {
+    let name = |store: &StoreDef| format!("{}/{}", topology.application_id(), store.name);
+    let mut engines: Vec<&Engine> = Vec::new();
+    for engine in topology.stores().iter().filter_map(|s| s.engine.as_ref()) {
+        if !engines.iter().any(|known| known.is(engine)) {
+            engines.push(engine);
+        }
+    }
+    if engines.is_empty() {
+        let ids = topology.stores().iter().map(|s| backend.open_store(&name(s), s.kind)).collect::<Result<_, _>>()?;
+        return Ok((backend, ids));
+    }
+    let opened = engines.iter().map(|e| e.open()).collect::<Result<_, _>>()?;
+    let backend = Engines::new(backend, opened);
+    let open = |store: &StoreDef| {
+        let own = store.engine.as_ref().and_then(|engine| engines.iter().position(|known| known.is(engine)));
+        match own {
+            Some(engine) => backend.open_store_in(engine, &name(store)),
+            None => backend.open_store(&name(store), store.kind),
+        }
+    };
+    let ids = topology.stores().iter().map(open).collect::<Result<_, _>>()?;
+    Ok((Arc::new(backend), ids))
 }
 
 /// A reader that panicked has not changed anything, so a poisoned lock is still good.

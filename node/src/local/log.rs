@@ -17,7 +17,8 @@ use super::topic::{Cleanup, NewTopic, PartitionLog, Quantity, Retention, Topic, 
 use super::{Error, LocalBroker, limits};
 
 /// The topics a topology needs on the embedded log: its own ones, repartition topics (whose records go once they are
-/// read), the dead letters, and changelogs of memory stores only, for persistent stores are part of each commit. Topics
+/// read), the dead letters, and changelogs of stores in memory or in engines of their
+/// own only, for all others are part of each commit. Topics
 /// the topology shares with others are kept for ever: the caller sets their retention.
 #[must_use]
 pub fn topics_of(topology: &Topology, partitions: u32) -> Vec<NewTopic> {
@@ -51,7 +52,7 @@ fn declared_partitions(topology: &Topology, topic: TopicIndex, default: u32) -> 
 }
 
 fn is_needed_changelog(topology: &Topology, topic: TopicIndex) -> bool {
-    topology.stores().iter().any(|s| s.changelog == Some(topic) && s.kind == state::StoreKind::Memory)
+    topology.stores().iter().any(|s| s.changelog == Some(topic) && !s.is_kept_by_log())
 }
 
 /// A source topic of the sub-topology whose store this changelog backs: it has as many partitions.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::record::Record;
 use crate::serde::Serde;
-use crate::store::{KeyValue, StoreOptions, Versioned};
+use crate::store::{Engine, KeyValue, StoreOptions, Versioned};
 use crate::topology::{Misplaced, ShowJson, SourceOptions, TimestampExtractor};
 use crate::types::Timestamp;
 
@@ -229,6 +229,13 @@ impl<K: 'static, V: 'static> Materialized<K, V> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// In an engine of its own instead of where the application keeps its stores; see [`Engine`].
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.options.engine = Some(engine.clone());
         self
     }
 

@@ -18,7 +18,8 @@ use crate::processor::{Context, Processor};
 use crate::record::Record;
 use crate::serde::Serde;
 use crate::store::{
-    Either, OuterJoin, OuterJoinStore, Retention, Side, StateAccess, StoreHandle, StoreOptions, Window, WindowStore,
+    Either, Engine, OuterJoin, OuterJoinStore, Retention, Side, StateAccess, StoreHandle, StoreOptions, Window,
+    WindowStore,
 };
 use crate::topology::{BuildError, Clock, In};
 use crate::types::Timestamp;
@@ -101,6 +102,13 @@ impl<K: 'static, L: 'static, R: 'static> StreamJoined<K, L, R> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// Stores in an engine of their own; see [`Engine`].
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.options.engine = Some(engine.clone());
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use state::{Direction, Range};
 
-use super::{StateAccess, StoreHandle, StoreOptions, StoreSpec, slot};
+use super::{Engine, StateAccess, StoreHandle, StoreOptions, StoreSpec, slot};
 use crate::error::ProcessError;
 use crate::record::Headers;
 use crate::serde::{Serde, SerdeError};
@@ -45,6 +45,13 @@ impl<K: 'static, V: 'static> KeyValue<K, V> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// In an engine of its own instead of where the application keeps its stores.
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.options.engine = Some(engine.clone());
         self
     }
 

@@ -1,6 +1,7 @@
 //! Typed stores over the task's overlay. A handle is made with the topology, held by processors, and used with their
 //! context; it carries the formats, never data.
 
+mod engine;
 mod entries;
 mod global;
 mod key_value;
@@ -14,6 +15,7 @@ mod timers;
 mod versioned;
 mod window;
 
+pub use engine::Engine;
 pub use global::GlobalStore;
 pub use key_value::{KeyValue, KeyValueStore};
 pub(crate) use outer_join::{Either, OuterJoin, OuterJoinStore, Side};
@@ -58,6 +60,8 @@ impl StateAccess for TaskState {
 pub struct StoreOptions {
     /// Held in memory instead of RocksDB; comes back from its changelog.
     pub in_memory: bool,
+    /// Kept by an engine of its own, whatever `in_memory` says.
+    pub engine: Option<Engine>,
     /// Has a changelog. Without one its content is lost with the disk and does not move with its task.
     pub logged: bool,
     /// How interactive queries show an entry.
@@ -66,7 +70,7 @@ pub struct StoreOptions {
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        StoreOptions { in_memory: false, logged: true, show: None }
+        StoreOptions { in_memory: false, engine: None, logged: true, show: None }
     }
 }
 

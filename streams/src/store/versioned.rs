@@ -7,7 +7,7 @@ use std::sync::Arc;
 use state::Direction;
 use state::layout::{KeyRange, VersionedKey};
 
-use super::{StateAccess, StoreHandle, StoreOptions, StoreSpec, slot};
+use super::{Engine, StateAccess, StoreHandle, StoreOptions, StoreSpec, slot};
 use crate::error::ProcessError;
 use crate::limits::RECORD_BYTES_MAX;
 use crate::record::Headers;
@@ -51,6 +51,13 @@ impl<K: 'static, V: 'static> Versioned<K, V> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// In an engine of its own instead of where the application keeps its stores.
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.options.engine = Some(engine.clone());
         self
     }
 

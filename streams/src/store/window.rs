@@ -8,7 +8,7 @@ use state::{Direction, Range};
 
 use super::entries::{Entries, OfView, Typed, bad_key, key_time, stored_time};
 use super::retention::Retention;
-use super::{StateAccess, StoreHandle, StoreOptions, StoreSpec};
+use super::{Engine, StateAccess, StoreHandle, StoreOptions, StoreSpec};
 use crate::error::ProcessError;
 use crate::record::Headers;
 use crate::serde::{Serde, SerdeError};
@@ -60,6 +60,13 @@ impl<K: 'static, V: 'static> Window<K, V> {
     #[must_use]
     pub fn in_memory(mut self) -> Self {
         self.options.in_memory = true;
+        self
+    }
+
+    /// In an engine of its own instead of where the application keeps its stores.
+    #[must_use]
+    pub fn with_engine(mut self, engine: &Engine) -> Self {
+        self.options.engine = Some(engine.clone());
         self
     }
 

@@ -354,7 +354,8 @@ impl TopologyBuilder {
         }));
         self.stores.push(StoreDef {
             name: name.into(),
-            kind: if options.in_memory { StoreKind::Memory } else { StoreKind::Persistent },
+            kind: if options.in_memory && options.engine.is_none() { StoreKind::Memory } else { StoreKind::Persistent },
+            engine: options.engine.clone(),
             changelog,
             shape: spec.shape(),
             show: options.show.clone(),

@@ -13,6 +13,7 @@ pub use builder::{BuildError, In, Misplaced, Out, SourceOptions, TopologyBuilder
 pub(crate) use nodes::{SinkNode, SourceError, SourceNode, TimestampExtractor, dead_letter_headers, right_partition};
 
 use crate::processor::ErasedProcessor;
+use crate::store::Engine;
 use crate::types::{TopicIndex, TopicPartition};
 
 /// Index of a node in its topology.
@@ -73,8 +74,10 @@ pub type ShowJson = Arc<dyn Fn(&[u8], &[u8]) -> String + Send + Sync>;
 pub struct StoreDef {
     /// Name, unique in the topology.
     pub name: Arc<str>,
-    /// Engine.
+    /// On disk or in memory.
     pub kind: StoreKind,
+    /// The engine of its own that keeps it, if it has one.
+    pub engine: Option<Engine>,
     /// Its changelog; `None` for a store that is not logged.
     pub changelog: Option<TopicIndex>,
     /// What the store is, in Kafka Streams' words: `key-value`, `window`, `session`, `versioned`, `timers`.
@@ -86,6 +89,15 @@ pub struct StoreDef {
     /// Length of the time segments in a windowed store's keys ([`state::layout::Segments`]), milliseconds.
     pub segment_ms: Option<u64>,
     pub(crate) subtopology: u16,
+}
+
+impl StoreDef {
+    /// Whether a log that keeps state in its own commits ([`crate::log::StateWrites::WithCommit`]) keeps this store for good,
+    /// so that it needs no changelog there.
+    #[must_use]
+    pub fn is_kept_by_log(&self) -> bool {
+        self.kind == StoreKind::Persistent && self.engine.is_none()
+    }
 }
 
 /// The sub-topology of a global store, which belongs to none.

@@ -75,6 +75,19 @@ EXAMPLES
 Repeat it as often as you like: what is there is left as it is, and a topic that differs in what
 cannot be changed under data (its partitions) is refused with the remedy, and nothing created.")]
     Topics(Topics),
+    /// Makes a business forget its positions and state, so that it starts anew from the beginning of its topics.
+    #[command(after_help = "\
+EXAMPLES
+  orderflow reset --app taxi --dry-run          in the embedded log of `up`: what would be deleted
+  orderflow reset --app taxi --data-dir /var/lib/orderflow
+  orderflow reset --app taxi --brokers localhost:9092 --data-dir data/a
+                                                on Kafka; then with each other instance's data directory
+
+Stop it everywhere first: a log in use, or a group with active members, is refused (a stopped
+instance is a member until kafka.session_timeout_ms is over). Deleted are the
+positions, the stores, and the repartition and changelog topics; input and output topics stay. What
+it wrote before it will write once more. For a topology that does not fit its state: docs/upgrades.md")]
+    Reset(Reset),
     /// Prints a business's topology in Kafka Streams' text format.
     #[command(after_help = "\
 EXAMPLES
@@ -200,6 +213,23 @@ pub struct Topics {
     #[arg(long, value_name = "HOST:PORT[,…]")]
     pub brokers: Option<String>,
     /// Show what would be created and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `orderflow reset`
+#[derive(Debug, ClapArgs)]
+pub struct Reset {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "flattened")]
+    pub common: Common,
+    /// Kafka's bootstrap servers (kafka.brokers); without them the embedded log is meant.
+    #[arg(long, value_name = "HOST:PORT[,…]")]
+    pub brokers: Option<String>,
+    /// Directory of the stores, and of the log of `up` (node.data_dir) [default: .orderflow].
+    #[arg(long, value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+    /// Show what would be deleted and change nothing.
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod local;
 pub mod metrics;
 pub mod payment;
+pub mod reset;
 pub mod run;
 pub mod service;
 pub mod signals;

@@ -49,6 +49,13 @@ fn run(args: Args) -> anyhow::Result<()> {
             let config = configure(&topics.common, settings)?;
             node::run::topics(&config, topics.dry_run)
         }
+        Command::Reset(reset) => {
+            let on_kafka = reset.brokers.is_some();
+            let brokers = reset.brokers.map(|b| format!("kafka.brokers={b}"));
+            let data_dir = reset.data_dir.map(|directory| format!("node.data_dir={}", directory.display()));
+            let config = configure(&reset.common, brokers.into_iter().chain(data_dir).collect())?;
+            node::reset::run(&config, &reset.common.apps, on_kafka, reset.dry_run)
+        }
         Command::Describe { app, hash } => {
             let config = Config::load(None, std::env::vars(), &[])?;
             let app = node::apps::app(&app, &config, &node::apps::registry(&config)?)?;

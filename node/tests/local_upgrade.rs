@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use node::local::GroupPosition;
 use node::{Application, Config, embedded_log};
 use streams::dsl::{Consumed, Materialized, StreamsBuilder};
 use streams::serde::{I64, Utf8};
-use streams::{Error, Topology};
+use streams::{Error, Offset, Topology};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Exit status of a refused configuration.
@@ -72,15 +73,70 @@ fn a_store_does_not_leave_the_disk() {
     assert_eq!(run(directory.path(), counts()).expect("back"), 4, "with the record that the refused version was sent");
 }
 
+fn orderflow(arguments: &[&str], directory: &Path) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orderflow"));
+    command.args(arguments).args(["--app", "fashion-store", "--data-dir"]).arg(directory).output().expect("starts")
+}
+
+#[test]
+fn after_a_reset_any_topology_starts_from_the_beginning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    run(directory.path(), counts()).expect("runs");
+    assert_eq!(run(directory.path(), counts()).expect("runs"), 2);
+
+    let said = |output: std::process::Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let would = said(orderflow(&["reset", "--dry-run"], directory.path()));
+    let lines: Vec<&str> = would.lines().collect();
+    assert!(lines.contains(&"would delete store fashion-store/counts"), "{would}");
+    assert!(
+        lines.iter().any(|l| l.starts_with("would delete position 2 of group fashion-store in fashion.orders-")),
+        "{would}"
+    );
+    assert_eq!(run(directory.path(), counts()).expect("nothing was deleted"), 3);
+
+    let did = said(orderflow(&["reset"], directory.path()));
+    assert!(did.contains("deleted store fashion-store/counts\n"), "{did}");
+    assert_eq!(run(directory.path(), counts().in_memory()).expect("starts anew"), 4, "all records are still there");
+    let did = said(orderflow(&["reset"], directory.path()));
+    assert!(did.contains("position 4 of group"), "{did}");
+    assert_eq!(said(orderflow(&["reset", "--dry-run"], directory.path())), "", "nothing is left");
+
+    let unnamed = Command::new(env!("CARGO_BIN_EXE_orderflow")).arg("reset").output().expect("starts");
+    assert_eq!(unnamed.status.code(), Some(REFUSED));
+}
+
+#[test]
+fn nothing_starts_over_a_reset_that_was_interrupted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    run(directory.path(), counts()).expect("runs");
+    let mut config = Config::default();
+    config.node.data_dir = directory.path().into();
+    let log = embedded_log(&config).expect("opens");
+    let positions: Vec<(u32, Offset)> = (0..config.topics.partitions)
+        .filter_map(|p| Some((p, log.committed("fashion-store", ORDERS, p).expect("known")?.offset)))
+        .collect();
+    let (group, topic, metadata) = ("fashion-store", ORDERS, streams::RESET_UNDER_WAY);
+    let marked: Vec<GroupPosition<'_>> = positions
+        .iter()
+        .map(|(partition, offset)| GroupPosition { group, topic, partition: *partition, offset: *offset, metadata })
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(log.commit_positions(&marked)).expect("committed");
+    drop(log);
+    let why = run(directory.path(), counts()).expect_err("refused").to_string();
+    assert!(why.contains("repeat `orderflow reset`"), "{why}");
+    assert!(orderflow(&["reset"], directory.path()).status.success());
+    assert_eq!(run(directory.path(), counts()).expect("starts anew"), 3);
+}
+
 #[test]
 fn the_process_stops_with_the_reason() {
     let directory = tempfile::tempdir().expect("a directory");
     run(directory.path(), counts()).expect("runs");
-    let process = Command::new(env!("CARGO_BIN_EXE_orderflow"))
-        .args(["up", "--app", "fashion-store", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(directory.path())
-        .output()
-        .expect("starts");
+    let process = orderflow(&["up", "--listen", "127.0.0.1:0"], directory.path());
     let said = String::from_utf8_lossy(&process.stderr);
     assert_eq!(process.status.code(), Some(REFUSED), "{said}");
     let last = said.lines().last().expect("a reason");

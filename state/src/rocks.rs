@@ -108,6 +108,32 @@ impl RocksBackend {
         Ok(names)
     }
 
+    /// Removes a store that is not open, with all its data and positions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] if it is open in this run; [`Error::Storage`].
+    pub fn remove_store(&self, name: &str) -> Result<(), Error> {
+        let names = self.column_families.read().unwrap_or_else(PoisonError::into_inner);
+        if names.iter().flatten().any(|open| **open == *name) {
+            return Err(Error::InvalidName { name: name.to_owned(), rule: "it is open" });
+        }
+        let positions = self.column_family_named(POSITIONS)?;
+        let mut batch = WriteBatch::default();
+        let mut found = self.db.raw_iterator_cf_opt(&positions, ReadOptions::default());
+        found.seek_to_first();
+        while let Some((key, _)) = found.item() {
+            // Behind the partition.
+            if key.get(4..) == Some(name.as_bytes()) {
+                batch.delete_cf(&positions, key);
+            }
+            found.next();
+        }
+        found.status().map_err(failed("scanning"))?;
+        // First: a position must not outlive the data it stands for.
+        self.write_encoded(|| Ok(WriteBatch::from_data(batch.data())))?;
+        self.db.drop_cf(name).map_err(failed("removing a store"))
+    }
+
     fn name(&self, store: StoreId) -> Result<Option<Arc<str>>, Error> {
         let names = self.column_families.read().unwrap_or_else(PoisonError::into_inner);
         names.get(usize::from(store.0)).cloned().ok_or(Error::UnknownStore(store))

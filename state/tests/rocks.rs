@@ -223,6 +223,11 @@ fn names_are_what_lasts_and_stores_not_opened_are_kept() {
     }
     let backend = RocksBackend::open(directory.path(), Options::default()).unwrap();
     check(&backend, backend.open_store("b", StoreKind::Persistent).unwrap(), Some(b"22"));
+    assert!(matches!(backend.remove_store("b"), Err(Error::InvalidName { .. })), "it is open");
+    backend.remove_store("a").unwrap();
+    assert_eq!(backend.store_names().unwrap(), ["b", "c", "new"]);
+    check(&backend, backend.open_store("a", StoreKind::Persistent).unwrap(), None);
+    check(&backend, backend.open_store("c", StoreKind::Persistent).unwrap(), Some(b"333"));
 }
 
 #[test]

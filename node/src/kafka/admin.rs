@@ -55,6 +55,14 @@ pub enum TopicsError {
         /// Kafka's words.
         reason: String,
     },
+    /// The cluster refused to delete a group or a topic.
+    #[error("{what} cannot be deleted: {reason}")]
+    NotDeleted {
+        /// Which.
+        what: String,
+        /// Kafka's words, or what to do first.
+        reason: String,
+    },
     /// The cluster did not answer.
     #[error("the cluster does not answer: {0}")]
     Unavailable(String),
@@ -150,6 +158,49 @@ pub fn ensure_topics(settings: &Settings, specs: &[TopicSpec], dry_run: bool) ->
         create(&admin, &missing, settings.replication_factor)?;
     }
     Ok(changes)
+}
+
+/// Deletes an application's group and the repartition and changelog topics of its topology, or says what it would delete. The
+/// group is first, because Kafka refuses that while a member is active. Blocks as [`ensure_topics`] does.
+///
+/// # Errors
+/// [`TopicsError::NotDeleted`], [`TopicsError::Unavailable`]; repeated, it goes on where it was interrupted.
+pub fn forget_application(settings: &Settings, topology: &Topology, dry_run: bool) -> Result<Vec<String>, TopicsError> {
+    let admin: AdminClient<DefaultClientContext> =
+        settings.admin().create().map_err(|e| TopicsError::Unavailable(e.to_string()))?;
+    let own = topology.topics().iter().filter(|t| matches!(t.role, TopicRole::Repartition | TopicRole::Changelog));
+    let own: Vec<String> = own.map(|t| settings.physical(&t.name)).collect();
+    let mut specs = topic_specs(settings, topology, 1, 0);
+    specs.retain(|spec| own.contains(&spec.name));
+    let present: Vec<String> = partition_counts(&admin, &specs)?.into_keys().collect();
+    let group = settings.group(topology.application_id());
+    let not_deleted = |what: String, code: RDKafkaErrorCode| {
+        let reason = match code {
+            RDKafkaErrorCode::NonEmptyGroup => "it has active members. Stop every instance, then wait kafka.session_timeout_ms: a member that was stopped is \
+                 one until then, so that its restart needs no rebalance"
+                .to_owned(),
+            code => code.to_string(),
+        };
+        TopicsError::NotDeleted { what, reason }
+    };
+    if !dry_run {
+        for deleted in wait(admin.delete_groups(&[&group], &options()))? {
+            match deleted {
+                Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => (),
+                Err((group, code)) => return Err(not_deleted(format!("group '{group}'"), code)),
+            }
+        }
+        let names: Vec<&str> = present.iter().map(String::as_str).collect();
+        let deleted = if names.is_empty() { Vec::new() } else { wait(admin.delete_topics(&names, &options()))? };
+        for deleted in deleted {
+            match deleted {
+                Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => (),
+                Err((topic, code)) => return Err(not_deleted(format!("topic '{topic}'"), code)),
+            }
+        }
+    }
+    let topics = present.iter().map(|topic| format!("topic {topic}"));
+    Ok(std::iter::once(format!("group {group} and its positions, if it is there")).chain(topics).collect())
 }
 
 /// What is wrong with a topic that exists, and what to do about it.

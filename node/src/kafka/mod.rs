@@ -30,7 +30,7 @@ use streams::log::{
 };
 use streams::{Incoming, Offset, TopicIndex, TopicPartition, Topology};
 
-pub use admin::{TopicChange, TopicSpec, TopicsError, ensure_topics, topic_specs};
+pub use admin::{TopicChange, TopicSpec, TopicsError, ensure_topics, forget_application, topic_specs};
 pub use appender::KafkaAppender;
 pub use group_reader::{GroupReader, Received};
 pub use settings::{Settings, SettingsError};

@@ -547,7 +547,10 @@ fn check_group(group: &str) -> Result<Arc<str>, Error> {
     Ok(group.into())
 }
 
-fn load_positions(backend: &dyn Backend, stores: Stores) -> Result<BTreeMap<PositionKey, Committed>, state::Error> {
+pub(super) fn load_positions(
+    backend: &dyn Backend,
+    stores: Stores,
+) -> Result<BTreeMap<PositionKey, Committed>, state::Error> {
     let mut positions = BTreeMap::new();
     let mut corrupt = false;
     backend.scan(stores.positions, format::POSITIONS, Range::all(), Direction::Forward, &mut |key, value| {

@@ -19,7 +19,7 @@
 //! | `shared.rs`, `committer.rs` | the queue, and the one thread that writes |
 //! | `topic.rs`, `tail.rs`, `format.rs` | partitions in memory, their newest records, their stored form |
 //! | `blocking.rs` | `broker.rs` for threads that wait: programs with no async runtime |
-//! | `subscription.rs`, `retention.rs`, `export.rs` | following, forgetting, moving away |
+//! | `subscription.rs`, `retention.rs`, `export.rs`, `reset.rs` | following, deleting what is old, moving away, forgetting an application |
 
 mod blocking;
 mod broker;
@@ -29,6 +29,7 @@ mod export;
 mod format;
 pub mod limits;
 mod log;
+mod reset;
 mod retention;
 mod shared;
 mod subscription;
@@ -42,6 +43,8 @@ pub use committer::CRASH_POINTS;
 pub use error::{Action, Error};
 pub use export::{Export, ExportedPosition};
 pub use log::{LocalLog, Share, topics_of};
+pub use reset::forget;
+pub(crate) use reset::stores_of;
 pub use subscription::{Event, From, Subscription};
 pub use topic::{Cleanup, NewTopic, Retention};
 

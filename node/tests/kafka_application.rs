@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use kafka_support::{PATIENCE, Scene};
 use node::kafka::forget_application;
 use node::{Application, Config};
-use streams::Error;
 use streams::dsl::{Consumed, Materialized, StreamsBuilder};
 use streams::serde::{I64, Utf8};
+use streams::{Error, Phase};
 
 fn config(scene: &Scene, directory: &Path) -> Config {
     let mut config = Config::default();
@@ -89,4 +89,25 @@ fn another_topology_is_refused_until_a_reset() {
     let emptied = tempfile::tempdir().expect("a directory");
     config.node.data_dir = emptied.path().into();
     count(&scene, &config).close().expect("a clean stop");
+}
+
+/// A version with a sub-topology more takes over from the one before, the place in the group too, and runs what is new.
+#[test]
+#[ignore = "needs Kafka: ./test kafka"]
+fn a_sub_topology_more_is_run_at_once() {
+    let scene = Scene::new("grown", 2);
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = config(&scene, directory.path());
+    for topics in [&["lines"][..], &["lines", "counted"]] {
+        let builder = StreamsBuilder::new("grown");
+        for topic in topics {
+            builder.stream(*topic, Consumed::<String, String>::with(Utf8, Utf8)).for_each(|_| ());
+        }
+        let app = Application::on_kafka(builder.build().expect("builds"), &config).expect("starts");
+        let tasks = topics.len() * scene.partitions as usize;
+        kafka_support::wait_until("all tasks run", || {
+            app.view().tasks().iter().filter(|(_, task)| task.phase == Phase::Running).count() == tasks
+        });
+        app.close().expect("a clean stop");
+    }
 }

@@ -156,7 +156,7 @@ impl KafkaLog {
         let peers = Peers::new(&group, &transactional_id);
         // Those whose session has not run out yet; the group forgets them afterwards.
         peers.learn(&observer);
-        let subscription = topology
+        let subscription: Vec<String> = topology
             .subtopologies()
             .iter()
             .zip(0_u16..)
@@ -164,7 +164,7 @@ impl KafkaLog {
             .flat_map(|(s, _)| s.source_topics().map(|t| topics.name(t).to_owned()).collect::<Vec<_>>())
             .collect();
         let membership =
-            Membership { config: settings.group_consumer(application, worker, subtopologies), subscription };
+            Membership { config: settings.group_consumer(application, worker, &subscription), subscription };
         let consumer = membership.join(&transactional_id, &topics)?;
         let replayer = Replayer::new(
             settings.replayer(&group, &format!("{transactional_id}-restore")),

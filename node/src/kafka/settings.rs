@@ -7,6 +7,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use thiserror::Error;
 
+use streams::partitioner::murmur2;
+
 use crate::config::{self, GroupProtocol};
 
 /// Time between two group heartbeats, as a share of the session timeout (Kafka asks for at most a third). A survivor learns
@@ -39,7 +41,7 @@ const PROTECTED: &[(&str, &str)] = &[
     ("bootstrap.servers", "is kafka.brokers"),
     ("client.id", "names the transactional id, by which a dead instance's open transaction is found"),
     ("group.id", "is the application's id"),
-    ("group.instance.id", "is <instance>-<worker>: a restarted worker takes its place by it"),
+    ("group.instance.id", "is <instance>-<worker> and its topics: a restarted worker takes its place by it"),
     ("group.protocol", "is kafka.group_protocol"),
     ("session.timeout.ms", "is kafka.session_timeout_ms"),
     ("partition.assignment.strategy", "must be range: other assignors tear co-partitioned topics apart"),
@@ -179,15 +181,18 @@ impl Settings {
         config
     }
 
-    /// A worker's member of the group, for these sub-topologies or all.
+    /// A worker's member of the group, which is to subscribe to these topics.
     ///
-    /// Which ones is part of the member's name: a static member that comes back gets the assignment it had, without a
-    /// rebalance, even if it has come back for other topics (KIP-345), and would go on with tasks it was told not to run.
-    pub(super) fn group_consumer(&self, application: &str, worker: usize, tasks: Option<&[u16]>) -> ClientConfig {
+    /// They are part of the member's name: a static member that comes back gets the assignment it had, without a rebalance,
+    /// even if it has come back for other topics (KIP-345). It would go on with tasks it was told not to run, and never get
+    /// those of a sub-topology that a new version has more.
+    pub(super) fn group_consumer(&self, application: &str, worker: usize, topics: &[String]) -> ClientConfig {
         let mut config = self.any_consumer(&self.transactional_id(application, worker), FETCH_WAIT_MS);
         config.set("group.id", self.group(application));
-        let only: String = tasks.unwrap_or_default().iter().map(|t| format!(".{t}")).collect();
-        config.set("group.instance.id", format!("{}{only}", self.member(worker)));
+        let mut topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        topics.sort_unstable();
+        let topics = murmur2(topics.join(",").as_bytes());
+        config.set("group.instance.id", format!("{}.{topics:08x}", self.member(worker)));
         match self.group_protocol {
             GroupProtocol::Classic => {
                 config.set("group.protocol", "classic");
@@ -332,12 +337,16 @@ mod tests {
     #[test]
     fn dotted_and_quoted_names_pass_through() {
         let s = settings("\"fetch.min.bytes\" = 10\n[socket]\nkeepalive.enable = true", "linger.ms = 1").expect("fine");
-        let consumer = s.group_consumer("app", 3, None);
+        let topics = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let consumer = s.group_consumer("app", 3, &topics(&["x", "y"]));
         assert_eq!(consumer.get("fetch.min.bytes"), Some("10"));
         assert_eq!(consumer.get("socket.keepalive.enable"), Some("true"));
         assert_eq!(consumer.get("group.id"), Some("staging.app"));
-        assert_eq!(consumer.get("group.instance.id"), Some("a-3"));
-        assert_eq!(s.group_consumer("app", 3, Some(&[0, 2])).get("group.instance.id"), Some("a-3.0.2"));
+        let member =
+            |names: &[&str]| s.group_consumer("app", 3, &topics(names)).get("group.instance.id").map(str::to_owned);
+        assert!(consumer.get("group.instance.id").is_some_and(|id| id.starts_with("a-3.")));
+        assert_eq!(member(&["y", "x"]), member(&["x", "y"]));
+        assert_ne!(member(&["x"]), member(&["x", "y"]));
         let producer = s.transactional_producer(&s.transactional_id("app", 3));
         assert_eq!(producer.get("linger.ms"), Some("1"));
         assert_eq!(producer.get("transactional.id"), Some("staging.app-a-3"));

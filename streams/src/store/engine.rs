@@ -28,7 +28,7 @@ type Open = dyn Fn() -> Result<Arc<dyn Backend>, state::Error> + Send + Sync;
 /// let clicks = builder.stream("clicks", Consumed::<String, String>::with(Utf8, Utf8));
 /// clicks.group_by_key().count(Materialized::new("clicks-per-user", Utf8, I64).with_engine(&engine));
 /// let mut driver = TestDriver::new(builder.build()?, 1);
-/// driver.pipe("clicks", Some(b"ada"), Some(b"/index.html"), 0)?;
+/// driver.pipe("clicks", Some(b"ada"), Some(b"/index.html"), 0);
 ///
 /// let mut stored = Vec::new();
 /// assert!(mine.get(StoreId(0), 0, b"ada", &mut stored)?);

@@ -22,6 +22,10 @@ const VALUE: [u8; 200] = [7; 200];
 fn main() -> Result<(), state::Error> {
     ordered_access();
     println!();
+    for uncommitted in [10, 1_000, 100_000] {
+        scans_over(uncommitted)?;
+    }
+    println!();
     bench("memory", Arc::new(Memory::new()))?;
     #[cfg(feature = "rocksdb")]
     for durability in [state::rocks::Durability::Buffered, state::rocks::Durability::Process] {
@@ -153,8 +157,8 @@ fn bench(name: &str, backend: Arc<dyn Backend>) -> Result<(), state::Error> {
     })
 }
 
-/// Why the overlay keeps order in a lazily sorted vector: the same changes and scans against an empty backend, with a
-/// `BTreeMap` of the keys kept beside as the other way to do it.
+/// Why the overlay keeps order in runs that only scans bring up to date: the same changes and scans against an empty
+/// backend, with a `BTreeMap` of the keys kept beside as the other way to do it.
 fn ordered_access() {
     let keys: Vec<_> = (0..DIRTY).map(key).collect();
     for (pattern, every) in [("no scan", usize::MAX), ("a scan after each 100 puts", 100), ("a scan after each put", 1)]
@@ -187,7 +191,90 @@ fn ordered_access() {
             }
             Ok(per_operation(started, DIRTY))
         };
-        let _ = report("sorted vector", pattern, || run(false));
+        let _ = report("order in runs", pattern, || run(false));
         let _ = report("tree beside", pattern, || run(true));
     }
+}
+
+/// What a scan of ten results costs next to many uncommitted entries: it must not grow with them.
+fn scans_over(uncommitted: usize) -> Result<(), state::Error> {
+    const SCANS: usize = 1_000;
+    let name = format!("{uncommitted} changed");
+    let backend: Arc<dyn Backend> = Arc::new(Memory::new());
+    let store = backend.open_store("s", StoreKind::Persistent)?;
+    let changed = || {
+        let mut overlay = Overlay::new(Arc::clone(&backend), 0, vec![store], 0);
+        (0..uncommitted).for_each(|number| overlay.put(0, &key(number), &VALUE));
+        overlay.savepoint();
+        let _ = ten_from(&mut overlay, &[]);
+        overlay
+    };
+    for (what, puts, rolls_back) in [
+        ("ten results, nothing new", 0, false),
+        ("a put, then ten results", 1, false),
+        ("20 puts, then ten results", 20, false),
+        ("a put, ten results, rolled back, again", 1, true),
+    ] {
+        let mut overlay = changed();
+        let mut next = uncommitted;
+        report(&name, what, || {
+            let started = Instant::now();
+            for _ in 0..SCANS {
+                for _ in 0..puts {
+                    overlay.put(0, &key(next), &VALUE);
+                    next += 1;
+                }
+                ten_from(&mut overlay, &key(next / 2))?;
+                if rolls_back {
+                    overlay.rollback_to_savepoint();
+                    ten_from(&mut overlay, &key(next / 2))?;
+                }
+                overlay.savepoint();
+            }
+            // As many entries again for every round.
+            let taken = per_operation(started, SCANS);
+            (overlay, next) = (changed(), uncommitted);
+            Ok(taken)
+        })?;
+    }
+    // What waits for its time: put at the end of the order, taken from its front.
+    for (what, committed) in
+        [("a queue's first, others taken", false), ("the same, those taken committed before", true)]
+    {
+        report(&name, what, || {
+            let mut overlay = Overlay::new(Arc::clone(&backend), 1, vec![store], 0);
+            let waiting = |number: usize| (number as u64).to_be_bytes();
+            (0..uncommitted + SCANS).for_each(|number| overlay.put(0, &waiting(number), &VALUE));
+            if committed {
+                let mut batch = Batch::new();
+                overlay.append_to(&mut batch);
+                backend.write(&batch)?;
+                overlay.committed();
+            }
+            (0..uncommitted).for_each(|number| overlay.delete(0, &waiting(number)));
+            let started = Instant::now();
+            for _ in 0..SCANS {
+                overlay.savepoint();
+                let mut first = [0; 8];
+                overlay.scan(0, Range::all(), Direction::Forward, &mut |key, _| {
+                    first.copy_from_slice(key);
+                    ControlFlow::Break(())
+                })?;
+                overlay.delete(0, &first);
+            }
+            let taken = per_operation(started, SCANS);
+            backend.drop_partition(store, 1)?;
+            Ok(taken)
+        })?;
+    }
+    Ok(())
+}
+
+fn ten_from(overlay: &mut Overlay, from: &[u8]) -> Result<(), state::Error> {
+    let mut left = 10;
+    overlay.scan(0, Range::starting_at(from), Direction::Forward, &mut |key, value| {
+        black_box((key, value));
+        left -= 1;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
 }

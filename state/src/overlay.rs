@@ -1,5 +1,7 @@
 //! Uncommitted changes of one task, in front of a backend.
 
+mod hidden;
+mod order;
 mod store;
 
 use std::cmp::Ordering;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 
 use crate::backend::Visit;
 use crate::{Backend, Batch, Direction, Error, Partition, Range, StoreId};
+use hidden::Walk;
 use store::{Lookup, Store};
 
 /// Called with the store's index, the key and the last value of each changed entry; no value is a tombstone.
@@ -28,11 +31,10 @@ pub type Changed<'a> = dyn FnMut(usize, &[u8], Option<&[u8]>) + 'a;
 /// An index that is not one of the `stores` given to [`Overlay::new`] is a bug of the caller, and panics.
 ///
 /// # Ordered access
-/// Point access goes through a hash table. For scans each store also has its dirty entries in a vector sorted by key,
-/// brought up to date by the first scan that needs it. The other way, a `BTreeMap` kept beside, was measured
-/// (`examples/overlay_bench.rs`, 2000 entries): it costs every store a copy of each key and 45 ns a new entry (of 230),
-/// scanned or not; the vector costs only the stores that are scanned, there 110 to 150 ns a new entry more than the
-/// tree, next to a scan of RocksDB of 2000 ns and more. Most stores are never scanned by their task, so the vector.
+/// Point access goes through a hash table. For scans each store also has its dirty entries in key order, brought up to date
+/// by the first scan that needs it: most stores are never scanned by their task, and pay nothing. A scan costs the search
+/// for its beginning and what it visits, however much is uncommitted (`examples/overlay_bench.rs`): the order is kept in
+/// short runs, and the keys at the front of a store that this task has removed are known, not walked over again.
 pub struct Overlay {
     backend: Arc<dyn Backend>,
     partition: Partition,
@@ -115,23 +117,80 @@ impl Overlay {
         if range.is_empty() {
             return Ok(());
         }
-        let partition = self.partition;
         self.store_mut(store).sort_dirty();
-        let store = self.store(store);
-        let changed = store.dirty_in(range);
-        if changed.is_empty() && !store.has_expirations() {
-            return self.backend.scan(store.id(), partition, range, direction, visit);
+        let changes = self.store(store);
+        let visible = changes.hidden.skip(range);
+        if visible.is_empty() {
+            return Ok(());
         }
-        match direction {
-            Direction::Forward => {
-                let changed = changed.iter().copied();
-                merge(&*self.backend, store, partition, range, direction, changed, visit)
-            }
-            Direction::Reverse => {
-                let changed = changed.iter().rev().copied();
-                merge(&*self.backend, store, partition, range, direction, changed, visit)
-            }
+        let changed = changes.dirty_in(visible);
+        let walk = match direction {
+            Direction::Forward => self.merge(changes, visible, direction, changed, visit),
+            Direction::Reverse => self.merge(changes, visible, direction, changed.rev(), visit),
+        }?;
+        self.store_mut(store).hidden.learn(range, walk);
+        Ok(())
+    }
+
+    /// Visits the entries `changed` (slots in scan order) merged over the backend's, less what is expired.
+    fn merge(
+        &self,
+        store: &Store,
+        range: Range<'_>,
+        direction: Direction,
+        changed: impl Iterator<Item = u32>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Walk, Error> {
+        let mut changed = changed.peekable();
+        let mut walk = Walk::new(direction);
+        if changed.peek().is_none() && !store.has_expirations() {
+            self.backend.scan(store.id(), self.partition, range, direction, visit)?;
+            return Ok(walk);
         }
+        let mut show = |walk: &mut Walk, key: &[u8], value: Option<&[u8]>| match value {
+            Some(value) => {
+                walk.visible(key);
+                visit(key, value)
+            }
+            None => {
+                walk.hidden(key);
+                ControlFlow::Continue(())
+            }
+        };
+        let mut stopped = false;
+        self.backend.scan(store.id(), self.partition, range, direction, &mut |key, value| {
+            let mut overwritten = false;
+            while let Some(&slot) = changed.peek()
+                && !overwritten
+            {
+                let order = match direction {
+                    Direction::Forward => store.key(slot).cmp(key),
+                    Direction::Reverse => key.cmp(store.key(slot)),
+                };
+                if order == Ordering::Greater {
+                    break;
+                }
+                changed.next();
+                overwritten = order == Ordering::Equal;
+                if show(&mut walk, store.key(slot), store.value(slot)).is_break() {
+                    stopped = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            if overwritten {
+                return ControlFlow::Continue(());
+            }
+            let flow = show(&mut walk, key, (!store.is_expired(key)).then_some(value));
+            stopped = flow.is_break();
+            flow
+        })?;
+        for slot in changed {
+            if stopped {
+                break;
+            }
+            stopped = show(&mut walk, store.key(slot), store.value(slot)).is_break();
+        }
+        Ok(walk)
     }
 
     /// Marks the start of one input record: what [`rollback_to_savepoint`](Overlay::rollback_to_savepoint) goes back
@@ -226,56 +285,4 @@ impl Overlay {
     fn store_mut(&mut self, store: usize) -> &mut Store {
         &mut self.stores[store]
     }
-}
-
-/// Visits the entries `changed` (slots in scan order) merged over the backend's, less what is expired.
-fn merge(
-    backend: &dyn Backend,
-    store: &Store,
-    partition: Partition,
-    range: Range<'_>,
-    direction: Direction,
-    changed: impl Iterator<Item = u32>,
-    visit: &mut Visit<'_>,
-) -> Result<(), Error> {
-    let mut changed = changed.peekable();
-    let mut stopped = false;
-    backend.scan(store.id(), partition, range, direction, &mut |key, value| {
-        let mut overwritten = false;
-        while let Some(&slot) = changed.peek() {
-            let order = match direction {
-                Direction::Forward => store.key(slot).cmp(key),
-                Direction::Reverse => key.cmp(store.key(slot)),
-            };
-            if order == Ordering::Greater {
-                break;
-            }
-            changed.next();
-            overwritten = order == Ordering::Equal;
-            if let Some(value) = store.value(slot)
-                && visit(store.key(slot), value).is_break()
-            {
-                stopped = true;
-                return ControlFlow::Break(());
-            }
-            if overwritten {
-                break;
-            }
-        }
-        if overwritten || store.is_expired(key) {
-            return ControlFlow::Continue(());
-        }
-        let flow = visit(key, value);
-        stopped = flow.is_break();
-        flow
-    })?;
-    for slot in changed {
-        if stopped {
-            break;
-        }
-        if let Some(value) = store.value(slot) {
-            stopped = visit(store.key(slot), value).is_break();
-        }
-    }
-    Ok(())
 }

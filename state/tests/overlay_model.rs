@@ -1,7 +1,7 @@
 //! The overlay against a naive model: random operations over two stores in two partitions of one backend, with every
 //! answer compared, and the backend itself compared after each commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +22,25 @@ enum Step {
     Delete(usize, Key),
     Expire(usize, Key, Key),
     Get(usize, Key),
-    Scan { store: usize, from: Bound<Key>, to: Bound<Key>, direction: Direction, limit: usize },
+    Scan {
+        store: usize,
+        from: Bound<Key>,
+        to: Bound<Key>,
+        direction: Direction,
+        limit: usize,
+    },
+    /// Many puts, a stride apart.
+    Fill {
+        store: usize,
+        first: u16,
+        stride: u16,
+        count: u16,
+    },
+    /// The first so many are removed, one by one, as from a queue.
+    Take {
+        store: usize,
+        count: usize,
+    },
     Savepoint,
     Rollback,
     Commit,
@@ -33,6 +51,9 @@ enum Step {
 fn key() -> impl Strategy<Value = Key> {
     prop::collection::vec(prop::sample::select(vec![0u8, 1, b'a', 0xff]), 0..3)
 }
+
+/// Keys of two bytes that are filled in, among the short ones.
+const LONG_KEYS: u16 = 1_000;
 
 fn bound() -> impl Strategy<Value = Bound<Key>> {
     prop_oneof![
@@ -47,16 +68,19 @@ fn step() -> impl Strategy<Value = Step> {
     let value = prop::collection::vec(any::<u8>(), 0..40);
     let direction = prop_oneof![Just(Direction::Forward), Just(Direction::Reverse)];
     prop_oneof![
-        8 => (store.clone(), key(), value).prop_map(|(store, key, value)| Step::Put(store, key, value)),
-        3 => (store.clone(), key()).prop_map(|(store, key)| Step::Delete(store, key)),
-        2 => (store.clone(), key(), key()).prop_map(|(store, from, to)| Step::Expire(store, from, to)),
-        6 => (store.clone(), key()).prop_map(|(store, key)| Step::Get(store, key)),
-        4 => (store, bound(), bound(), direction, prop_oneof![Just(usize::MAX), 0..4usize])
+        24 => (store.clone(), key(), value).prop_map(|(store, key, value)| Step::Put(store, key, value)),
+        9 => (store.clone(), key()).prop_map(|(store, key)| Step::Delete(store, key)),
+        6 => (store.clone(), key(), key()).prop_map(|(store, from, to)| Step::Expire(store, from, to)),
+        18 => (store.clone(), key()).prop_map(|(store, key)| Step::Get(store, key)),
+        1 => (store.clone(), 0..LONG_KEYS, 1..7_u16, 1..400_u16)
+            .prop_map(|(store, first, stride, count)| Step::Fill { store, first, stride, count }),
+        2 => (store.clone(), 1..40_usize).prop_map(|(store, count)| Step::Take { store, count }),
+        12 => (store, bound(), bound(), direction, prop_oneof![Just(usize::MAX), 0..4usize])
             .prop_map(|(store, from, to, direction, limit)| Step::Scan { store, from, to, direction, limit }),
-        3 => Just(Step::Savepoint),
-        2 => Just(Step::Rollback),
-        2 => Just(Step::Commit),
-        1 => Just(Step::Abort),
+        9 => Just(Step::Savepoint),
+        6 => Just(Step::Rollback),
+        6 => Just(Step::Commit),
+        3 => Just(Step::Abort),
     ]
 }
 
@@ -66,6 +90,7 @@ struct View {
     entries: [Entries; STORES],
     /// Changed keys in the order of their first change.
     changed: [Vec<Key>; STORES],
+    is_changed: [BTreeSet<Key>; STORES],
     expired: bool,
 }
 
@@ -78,7 +103,7 @@ struct Model {
 
 impl Model {
     fn touch(&mut self, store: usize, key: &Key) {
-        if !self.now.changed[store].contains(key) {
+        if self.now.is_changed[store].insert(key.clone()) {
             self.now.changed[store].push(key.clone());
         }
     }
@@ -161,6 +186,23 @@ impl Task {
                 let range = Range { from: as_slice(&from), to: as_slice(&to) };
                 let found = collect(limit, |visit| overlay.scan(store, range, direction, visit).unwrap());
                 assert_eq!(found, model.scan(store, range, direction, limit));
+            }
+            Step::Fill { store, first, stride, count } => {
+                for i in 0..count {
+                    let key = ((first + i * stride) % LONG_KEYS).to_be_bytes().to_vec();
+                    self.run(backend, stores, Step::Put(store, key, i.to_be_bytes().to_vec()));
+                }
+            }
+            Step::Take { store, count } => {
+                for _ in 0..count {
+                    let first =
+                        collect(1, |visit| overlay.scan(store, Range::all(), Direction::Forward, visit).unwrap());
+                    assert_eq!(first, model.scan(store, Range::all(), Direction::Forward, 1), "the first");
+                    let Some((key, _)) = first.into_iter().next() else { break };
+                    overlay.delete(store, &key);
+                    model.touch(store, &key);
+                    model.now.entries[store].remove(&key);
+                }
             }
             Step::Savepoint => {
                 overlay.savepoint();

@@ -5,6 +5,8 @@ use std::ops;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::hidden::Hidden;
+use super::order::Order;
 use crate::{Batch, Partition, Range, StoreId};
 
 /// Bytes an entry or an expiration costs beside its key and value: its slot and its places in index, list and clock.
@@ -12,9 +14,6 @@ const OVERHEAD_BYTES: usize = size_of::<Slot>() + 32;
 
 /// Buffers above this capacity are not kept by a free slot for its next entry.
 const SPARE_BUFFER_BYTES_MAX: usize = 4096;
-
-/// So many new dirty entries are put into the sorted list one by one; more are sorted and merged at once.
-const INSERT_SORTED_MAX: usize = 8;
 
 /// What an entry counts for in `dirty_bytes` and `clean_bytes`.
 pub(super) fn cost(key_len: usize, value_len: usize) -> usize {
@@ -39,8 +38,10 @@ pub(super) struct Store {
     free: Vec<u32>,
     /// Dirty slots in the order of their first change.
     dirty: Vec<u32>,
-    /// The first `sorted.len()` slots of `dirty`, in key order.
-    sorted: Vec<u32>,
+    /// The first `order.len()` slots of `dirty`.
+    order: Order,
+    /// Where scans find nothing.
+    pub(super) hidden: Hidden,
     expirations: Vec<Expiration>,
     /// Counts changes and expirations: which of two came later.
     sequence: u64,
@@ -116,7 +117,8 @@ impl Store {
             slots: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
-            sorted: Vec::new(),
+            order: Order::default(),
+            hidden: Hidden::default(),
             expirations: Vec::new(),
             sequence: 0,
             undo: UndoLog::default(),
@@ -196,6 +198,9 @@ impl Store {
     /// Sets or removes a key.
     pub(super) fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
         self.sequence += 1;
+        if value.is_some() {
+            self.hidden.put(key);
+        }
         let hash = self.hasher.hash_one(key);
         let slot = match self.find(hash, key) {
             Some(slot) => {
@@ -242,28 +247,15 @@ impl Store {
         self.expirations.push(expiration);
     }
 
-    /// Brings `sorted` up to date.
+    /// Brings `order` up to date.
     pub(super) fn sort_dirty(&mut self) {
-        let mut sorted = std::mem::take(&mut self.sorted);
-        let new = self.dirty.get(sorted.len()..).unwrap_or_default();
-        if new.len() <= INSERT_SORTED_MAX {
-            for &slot in new {
-                let at = sorted.partition_point(|&other| self.key(other) < self.key(slot));
-                sorted.insert(at, slot);
-            }
-        } else {
-            // The sort finds the run that is sorted already, and merges.
-            sorted.extend_from_slice(new);
-            sorted.sort_by(|&a, &b| self.key(a).cmp(self.key(b)));
-        }
-        self.sorted = sorted;
+        let new = self.dirty.get(self.order.len()..).unwrap_or_default();
+        self.order.extend(new, key_in(&self.slots));
     }
 
     /// The dirty slots of a range in key order; [`Store::sort_dirty`] comes first.
-    pub(super) fn dirty_in(&self, range: Range<'_>) -> &[u32] {
-        let from = self.sorted.partition_point(|&slot| range.is_below(self.key(slot)));
-        let to = self.sorted.partition_point(|&slot| !range.is_above(self.key(slot)));
-        self.sorted.get(from..to).unwrap_or_default()
+    pub(super) fn dirty_in<'a>(&'a self, range: Range<'a>) -> impl DoubleEndedIterator<Item = u32> + 'a {
+        self.order.range(move |slot| range.is_below(self.key(slot)), move |slot| range.is_above(self.key(slot)))
     }
 
     pub(super) fn for_each_dirty(&self, mut f: impl FnMut(&[u8], Option<&[u8]>)) {
@@ -298,6 +290,11 @@ impl Store {
             self.dirty_bytes += before.iter().map(Expiration::cost).sum::<usize>();
             self.expirations = before;
         }
+        self.hidden.clear();
+        // Before their slots are given back, and their keys with them.
+        for &slot in self.dirty.get(self.undo.dirty_len..self.order.len()).unwrap_or_default() {
+            self.order.remove(slot, key_in(&self.slots));
+        }
         let bytes = std::mem::take(&mut self.undo.bytes);
         for Undo { slot, before } in std::mem::take(&mut self.undo.entries) {
             self.dirty_bytes -= self.slot(slot).cost();
@@ -319,9 +316,6 @@ impl Store {
             }
         }
         self.dirty.truncate(self.undo.dirty_len);
-        if self.sorted.len() > self.dirty.len() {
-            self.sorted.clear();
-        }
         self.undo.bytes = bytes;
         self.savepoint();
     }
@@ -348,7 +342,7 @@ impl Store {
             }
         }
         self.dirty = dirty;
-        self.sorted.clear();
+        self.order.clear();
         self.dirty_bytes = 0;
         self.savepoint();
     }
@@ -359,7 +353,8 @@ impl Store {
         self.slots.clear();
         self.free.clear();
         self.dirty.clear();
-        self.sorted.clear();
+        self.order.clear();
+        self.hidden.clear();
         self.expirations.clear();
         self.dirty_bytes = 0;
         self.clean_bytes = 0;
@@ -460,6 +455,11 @@ impl Store {
     fn slot_mut(&mut self, slot: u32) -> &mut Slot {
         &mut self.slots[slot as usize]
     }
+}
+
+/// The key of a used slot, where the other fields of its store are borrowed.
+fn key_in<'a>(slots: &'a [Slot]) -> impl Fn(u32) -> &'a [u8] {
+    |slot| slots.get(slot as usize).map_or(&[], |slot| &slot.key)
 }
 
 impl Slot {

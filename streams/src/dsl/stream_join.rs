@@ -67,7 +67,9 @@ impl JoinWindows {
     fn problem(&self) -> Option<String> {
         let JoinWindows { before_ms, after_ms, grace_ms } = *self;
         if before_ms.saturating_add(after_ms) < 0 {
-            Some(format!("a join window from {before_ms} ms before to {after_ms} ms after is empty"))
+            Some(format!(
+                "a join window from {before_ms} ms before to {after_ms} ms after is empty: before and after together are 0 ms or more"
+            ))
         } else {
             [before_ms, after_ms].into_iter().find_map(too_long).or_else(|| bad_grace(grace_ms))
         }

@@ -12,8 +12,6 @@ use crate::record::Record;
 use crate::store::{RecordBuffer, RecordBufferStore, StoreHandle};
 use crate::topology::BuildError;
 
-const REMEDY: &str = "use join_table_with(.., Joined::new(name, key, value))";
-
 impl<K: 'static, V: 'static> KStream<K, V> {
     /// Each record with the row of its key, if there is one.
     ///
@@ -35,7 +33,7 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         table: &KTable<K, R>,
         joiner: impl Fn(&V, &R) -> V2 + Send + Sync + 'static,
     ) -> KStream<K, V2> {
-        let stream = self.co_partitioned(None, "join_table", REMEDY);
+        let stream = self.co_partitioned(None, "join_table", "use join_table_with(.., Joined::new(name, key, value))");
         stream.join_rows(table, move |value, row| row.map(|row| joiner(value, row)), false, None)
     }
 
@@ -62,7 +60,8 @@ impl<K: 'static, V: 'static> KStream<K, V> {
         table: &KTable<K, R>,
         joiner: impl Fn(&V, Option<&R>) -> V2 + Send + Sync + 'static,
     ) -> KStream<K, V2> {
-        let stream = self.co_partitioned(None, "left_join_table", REMEDY);
+        let stream =
+            self.co_partitioned(None, "left_join_table", "use left_join_table_with(.., Joined::new(name, key, value))");
         stream.join_rows(table, move |value, row| Some(joiner(value, row)), true, None)
     }
 

@@ -182,8 +182,7 @@ impl UnlimitedWindows {
     }
 
     pub(crate) fn problem(&self) -> Option<String> {
-        (self.start_ms < 0)
-            .then(|| format!("a window from {} on: windows do not start before the epoch", self.start_ms))
+        (self.start_ms < 0).then(|| format!("a window from {} on: start it at the epoch, 0, or later", self.start_ms))
     }
 }
 
@@ -214,7 +213,7 @@ impl SlidingWindows {
 
     pub(crate) fn problem(&self) -> Option<String> {
         if self.difference_ms < 0 {
-            Some(format!("sliding windows of {} ms: the time difference is not negative", self.difference_ms))
+            Some(format!("sliding windows of {} ms: the time difference is 0 ms or more", self.difference_ms))
         } else {
             too_long(self.difference_ms).or_else(|| bad_grace(self.grace_ms))
         }
@@ -254,14 +253,14 @@ impl SessionWindows {
 }
 
 pub(crate) fn bad_grace(grace_ms: i64) -> Option<String> {
-    let negative = (grace_ms < 0).then(|| format!("a grace of {grace_ms} ms: grace is not negative"));
+    let negative = (grace_ms < 0).then(|| format!("a grace of {grace_ms} ms: a grace is 0 ms or more"));
     negative.or_else(|| too_long(grace_ms))
 }
 
 /// No window outlasts all time there is; times can then be added up without overflow.
 pub(crate) fn too_long(ms: i64) -> Option<String> {
     (ms > TIMESTAMP_MS_MAX)
-        .then(|| format!("{ms} ms: nothing lasts longer than the latest timestamp, {TIMESTAMP_MS_MAX}"))
+        .then(|| format!("{ms} ms is longer than any time that is taken: give at most {TIMESTAMP_MS_MAX} ms"))
 }
 
 /// When a windowed aggregation sends its results on (KIP-825).

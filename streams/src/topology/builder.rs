@@ -1,5 +1,8 @@
 //! Puts a topology together. Handles carry key and value types, so a graph whose types do not fit does not compile.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -73,9 +76,7 @@ pub struct SourceOptions {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum BuildError {
     /// Two nodes or two stores of one name.
-    #[error(
-        "the name '{0}' is used twice: every node and every store needs a name of its own, because state and metrics are kept under it"
-    )]
+    #[error("the name '{0}' is used twice: give one of the two another, because state and metrics are kept under it")]
     DuplicateName(String),
     /// A node or store without a name.
     #[error("a {0} has no name: name it, so that its state survives a change of the topology")]
@@ -127,10 +128,10 @@ pub enum BuildError {
     #[error("{0}")]
     Unsupported(String),
     /// No source at all.
-    #[error("the topology has no source: it would never do anything")]
+    #[error("the topology has no source, so it would never do anything: read a topic with stream, table or source")]
     NoSource,
-    /// More than 65,535 of something.
-    #[error("too many {0}")]
+    /// More of something than there are numbers for.
+    #[error("the topology has more than 65,536 {0}: divide it into several applications")]
     TooMany(&'static str),
 }
 
@@ -177,15 +178,20 @@ impl TopologyBuilder {
         }
     }
 
+    /// The number of what is at this place of its list.
+    fn number(&mut self, place: usize, what: &'static str) -> u16 {
+        u16::try_from(place).unwrap_or_else(|_| {
+            self.problems.push(BuildError::TooMany(what));
+            0
+        })
+    }
+
     fn intern(&mut self, name: &str, role: TopicRole, partitions: Option<u32>) -> TopicIndex {
         let index = self.topics.iter().position(|t| &*t.name == name).unwrap_or_else(|| {
             self.topics.push(TopicDef { name: name.into(), role, partitions });
             self.topics.len() - 1
         });
-        TopicIndex(u16::try_from(index).unwrap_or_else(|_| {
-            self.problems.push(BuildError::TooMany("topics"));
-            0
-        }))
+        TopicIndex(self.number(index, "topics"))
     }
 
     fn add(&mut self, name: &str, kind: NodeKind, topics: Vec<TopicIndex>) -> NodeId {
@@ -193,10 +199,7 @@ impl TopologyBuilder {
         if self.nodes.iter().any(|n| &*n.name == name) {
             self.problems.push(BuildError::DuplicateName(name.into()));
         }
-        let id = u16::try_from(self.nodes.len()).unwrap_or_else(|_| {
-            self.problems.push(BuildError::TooMany("nodes"));
-            0
-        });
+        let id = self.number(self.nodes.len(), "nodes");
         self.nodes.push(Node {
             name: name.into(),
             kind,
@@ -348,10 +351,7 @@ impl TopologyBuilder {
             let topic = format!("{}-{name}-changelog", self.application_id);
             self.intern(&topic, TopicRole::Changelog, None)
         });
-        let index = StoreIndex(u16::try_from(self.stores.len()).unwrap_or_else(|_| {
-            self.problems.push(BuildError::TooMany("stores"));
-            0
-        }));
+        let index = StoreIndex(self.number(self.stores.len(), "stores"));
         self.stores.push(StoreDef {
             name: name.into(),
             kind: if options.in_memory && options.engine.is_none() { StoreKind::Memory } else { StoreKind::Persistent },
@@ -369,10 +369,7 @@ impl TopologyBuilder {
     /// A time of a task's own, kept under this name; see [`Clock`].
     pub(crate) fn clock(&mut self, name: &str) -> Clock {
         self.clocks.push(format!("!{name}").into());
-        Clock::Named(u16::try_from(self.clocks.len() - 1).unwrap_or_else(|_| {
-            self.problems.push(BuildError::TooMany("clocks"));
-            0
-        }))
+        Clock::Named(self.number(self.clocks.len() - 1, "clocks"))
     }
 
     /// Fills a store from a whole topic on every instance, whatever partitions its tasks have; any processor may read it.

@@ -27,7 +27,7 @@ part_quick() {
   need_rust_component clippy
   need "checking the scripts" shellcheck shellcheck
   (cd "$ROOT" && do_it cargo fmt --all --check)
-  do_it shellcheck "$ROOT"/{run,test,.ci/run} "$ROOT"/deploy/*/*.sh "$ROOT"/tests/*.sh "$ROOT"/bench/{compare,growth,profile,lib.sh}
+  do_it shellcheck "$ROOT"/{run,test,.ci/run} "$ROOT"/deploy/*/*.sh "$ROOT"/tests/*.sh "$ROOT"/bench/{compare,compile-time,growth,profile,lib.sh}
   do_it shellcheck "$ROOT/streams/tests/recorder/record"
   cargo_here clippy --release --workspace --all-targets -- -D warnings
   cargo_here test --release --workspace

@@ -642,8 +642,10 @@ impl Task {
         }
     }
 
-    /// As [`Buffer::caught_up`]. A task that stands still has put its record back and stays before it.
-    pub(crate) fn caught_up(&mut self, input: usize, next: Offset) {
+    /// Tells that an input has no record below `next` that was not pushed: until then, a task does not go on with its other
+    /// inputs when this one is empty. Inputs are numbered as [`crate::SubTopology::source_topics`] has them. A task that
+    /// stands still has put its record back and stays before it.
+    pub fn caught_up(&mut self, input: usize, next: Offset) {
         if self.failed.is_none() {
             self.passed_markers |= self.buffer.caught_up(input, next);
         }

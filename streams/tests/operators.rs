@@ -19,7 +19,7 @@ use streams::dsl::StreamsBuilder;
 use streams::partitioner::partition_for_key;
 use streams::testing::{OutRecord, TestDriver};
 
-const INPUTS: usize = 40;
+const INPUTS: usize = 30;
 const PARTITIONS: [u32; 3] = [1, 2, 4];
 /// Keys of the records that only move time begin with this.
 const CLOCK: &str = "clock";
@@ -42,13 +42,13 @@ impl Random {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        self.0 % n
+        (self.0 >> 33) % n
     }
 }
 
 /// Random records of few keys, out of order by up to 40 ms; rows of tables are removed at times.
 fn inputs(row: &Row) -> Vec<Vec<Input>> {
-    let seed = std::env::var("OPERATORS_SEED").map_or(1, |seed| seed.parse::<u64>().expect("a number"));
+    let seed = std::env::var("OPERATORS_SEED").map_or(2, |seed| seed.parse::<u64>().expect("a number"));
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1));
     let clocks = clocks();
     let mut step = |number: usize| {

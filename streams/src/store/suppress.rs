@@ -25,6 +25,9 @@ use crate::types::Timestamp;
 /// usual length (`ProcessorRecordContext.residentMemorySizeEstimate`), so that a limit means about the same here.
 const CHANGE_BYTES: u64 = 96;
 
+/// Changes taken by one scan at most.
+const BATCH_MAX: usize = 64;
+
 const SUMMARY: [u8; 1] = [0];
 const BY_TIME: u8 = 1;
 const BY_KEY: u8 = 2;
@@ -188,10 +191,12 @@ impl<K: 'static, V: 'static> SuppressStore<K, V> {
     ) -> Result<Vec<Held<K, V>>, ProcessError> {
         let mut summary = self.summary(cx)?;
         let mut taken = Vec::new();
-        // Few go at a time as a rule; a batch bounds what a scan collects in vain.
+        // Few go at a time as a rule, so few are looked for at first: a batch bounds what a scan collects in vain.
+        let mut batch = 1;
         while summary.records > 0 && goes(&summary) {
             let (task, slot) = self.typed.open(cx)?;
-            for order in self.earliest(task, slot)? {
+            batch = BATCH_MAX.min(batch * 2);
+            for order in self.earliest(task, slot, batch)? {
                 summary.earliest = order_time(&order).ok_or_else(|| self.corrupt(&bad_key("suppression's", &order)))?;
                 if !goes(&summary) {
                     break;
@@ -213,13 +218,12 @@ impl<K: 'static, V: 'static> SuppressStore<K, V> {
     }
 
     /// The earliest keys of the order, a batch of them.
-    fn earliest(&self, task: &mut TaskState, slot: usize) -> Result<Vec<Vec<u8>>, ProcessError> {
-        const BATCH: usize = 64;
+    fn earliest(&self, task: &mut TaskState, slot: usize, batch: usize) -> Result<Vec<Vec<u8>>, ProcessError> {
         let mut orders: Vec<Vec<u8>> = Vec::new();
         let range = Range::half_open(&[BY_TIME], &[BY_KEY]);
         task.overlay.scan(slot, range, Direction::Forward, &mut |key, _| {
             orders.push(key.to_vec());
-            if orders.len() < BATCH { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if orders.len() < batch { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         if orders.is_empty() {
             return Err(self.corrupt(&SerdeError::new("the summary counts changes that are not there")));

@@ -20,11 +20,13 @@ pub(super) struct Hidden {
 
 impl Hidden {
     /// The range without what is known to be hidden at its lower end.
+    #[inline]
     pub(super) fn skip<'a>(&'a self, range: Range<'a>) -> Range<'a> {
         if self.covers(lower_end(range)) { Range { from: Bound::Included(&self.to), to: range.to } } else { range }
     }
 
     /// A key has a value now.
+    #[inline]
     pub(super) fn put(&mut self, key: &[u8]) {
         if self.covers(key) {
             self.to.clear();
@@ -54,8 +56,9 @@ impl Hidden {
         self.to = walk.to;
     }
 
+    #[inline]
     fn covers(&self, key: &[u8]) -> bool {
-        self.from.as_slice() <= key && key < self.to.as_slice()
+        !self.to.is_empty() && self.from.as_slice() <= key && key < self.to.as_slice()
     }
 }
 
@@ -77,10 +80,12 @@ pub(super) struct Walk {
 
 impl Walk {
     /// Nothing is remembered of scans in reverse: nothing is taken from the end of a queue.
+    #[inline]
     pub(super) fn new(direction: Direction) -> Self {
         Walk { over: direction == Direction::Reverse, ..Walk::default() }
     }
 
+    #[inline]
     pub(super) fn hidden(&mut self, key: &[u8]) {
         if self.over {
             return;
@@ -93,11 +98,15 @@ impl Walk {
         }
     }
 
+    #[inline]
     pub(super) fn visible(&mut self, key: &[u8]) {
-        if !self.over && self.walked > WALKED_MAX {
+        if self.over {
+            return;
+        }
+        self.over = true;
+        if self.walked > WALKED_MAX {
             self.to.clear();
             self.to.extend_from_slice(key);
         }
-        self.over = true;
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Order {
 }
 
 impl Order {
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -72,6 +73,7 @@ impl Order {
     }
 
     /// The slots that are neither below nor above a range.
+    #[inline]
     pub(super) fn range(
         &self,
         is_below: impl Fn(u32) -> bool,

@@ -166,11 +166,13 @@ impl Store {
     }
 
     /// The key of a used slot.
+    #[inline]
     pub(super) fn key(&self, slot: u32) -> &[u8] {
         &self.slot(slot).key
     }
 
     /// The value of a slot as reads see it.
+    #[inline]
     pub(super) fn value(&self, slot: u32) -> Option<&[u8]> {
         let found = self.slot(slot);
         (found.present && !self.is_hidden(slot)).then_some(&found.value)
@@ -181,6 +183,7 @@ impl Store {
         self.expirations.iter().any(|expiration| expiration.covers(key))
     }
 
+    #[inline]
     fn is_hidden(&self, slot: u32) -> bool {
         let slot = self.slot(slot);
         self.expirations.iter().any(|expiration| slot.sequence < expiration.sequence && expiration.covers(&slot.key))
@@ -447,11 +450,13 @@ impl Store {
     }
 
     #[allow(clippy::indexing_slicing)] // slot numbers come from `index`, `dirty`, `undo` and the clock only
+    #[inline]
     fn slot(&self, slot: u32) -> &Slot {
         &self.slots[slot as usize]
     }
 
     #[allow(clippy::indexing_slicing)] // as above
+    #[inline]
     fn slot_mut(&mut self, slot: u32) -> &mut Slot {
         &mut self.slots[slot as usize]
     }

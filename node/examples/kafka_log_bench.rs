@@ -80,7 +80,7 @@ fn transaction(log: &mut KafkaLog, to: &[TopicPartition], records: usize) -> Res
     let positions: Vec<CommitPosition> =
         to.iter().map(|tp| CommitPosition { input: *tp, offset: Offset::ZERO, metadata: "1|0".to_owned() }).collect();
     let began = Instant::now();
-    log.commit(Commit { positions: &positions, state: &Batch::default() })?;
+    log.commit(Commit { positions: &positions, state: &Batch::default(), placements: &[] })?;
     Ok(began.elapsed())
 }
 

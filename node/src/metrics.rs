@@ -174,13 +174,18 @@ impl Metrics {
 
 fn encode_tasks(apps: &[App], out: &mut String) -> fmt::Result {
     type Read = fn(&streams::Counters) -> u64;
-    let families: [(&'static str, &str, Read); 6] = [
+    let families: [(&'static str, &str, Read); 7] = [
         ("orderflow_task_records_processed", "Records processed, whatever came of them.", |c| c.processed),
         ("orderflow_task_records_dropped", "Records dropped by an operator's own rules (late, null key).", |c| {
             c.dropped
         }),
         ("orderflow_task_records_skipped", "Records skipped by an error handler.", |c| c.skipped),
         ("orderflow_task_dead_letters", "Records sent to the dead-letter topic.", |c| c.dead_letters),
+        (
+            "orderflow_task_records_handed_over",
+            "Records another task wrote and gave to this one without a way through the log.",
+            |c| c.handed_over,
+        ),
         ("orderflow_task_records_misplaced", "Records found on another partition than their key's.", |c| c.misplaced),
         ("orderflow_task_punctuations", "Punctuations run.", |c| c.punctuations),
     ];

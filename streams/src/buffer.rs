@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::handover::Channel;
 use crate::record::Incoming;
 use crate::types::{Offset, TopicPartition};
 
@@ -18,9 +19,32 @@ pub(crate) struct Input {
     /// records).
     end: Offset,
     pub(crate) paused: bool,
+    /// Bytes of the records.
+    pub(crate) bytes: usize,
+    /// Present where only this worker writes.
+    pub(crate) channel: Option<Channel>,
 }
 
 impl Input {
+    /// How far it is known to be read, to the next offset.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// There is nothing before `next` that was not given to us.
+    pub(crate) fn read_to(&mut self, next: Offset) {
+        self.end = next;
+    }
+
+    /// The offset that may come next.
+    pub(crate) fn expected(&self) -> Offset {
+        self.records.back().map_or(self.position, |r| r.offset.next())
+    }
+
+    pub(crate) fn buffered(&self) -> usize {
+        self.records.len()
+    }
+
     /// With nothing buffered, the position moves over what is no record. True when it did.
     fn pass_markers(&mut self) -> bool {
         let moves = self.records.is_empty() && self.position < self.end;
@@ -49,6 +73,8 @@ impl Buffer {
                 position: Offset::ZERO,
                 end: Offset::ZERO,
                 paused: false,
+                bytes: 0,
+                channel: None,
             })
             .collect();
         Buffer { inputs, len: 0 }
@@ -59,8 +85,8 @@ impl Buffer {
         let Some(input) = self.inputs.get_mut(input) else {
             return;
         };
-        let expected = input.records.back().map_or(input.position, |r| r.offset.next());
-        if record.offset >= expected {
+        if record.offset >= input.expected() {
+            input.bytes += record.bytes_len();
             input.records.push_back(record);
             self.len += 1;
         }
@@ -79,6 +105,7 @@ impl Buffer {
     pub(crate) fn clear(&mut self) {
         for input in &mut self.inputs {
             input.records.clear();
+            input.bytes = 0;
             input.end = Offset::ZERO;
         }
         self.len = 0;
@@ -106,6 +133,7 @@ impl Buffer {
     pub(crate) fn pop(&mut self, input: usize) -> Option<(TopicPartition, Incoming)> {
         let input = self.inputs.get_mut(input)?;
         let record = input.records.pop_front()?;
+        input.bytes -= record.bytes_len();
         input.position = record.offset.next();
         // An end is told once, often together with the records before it.
         input.pass_markers();
@@ -119,7 +147,7 @@ impl Buffer {
     }
 
     pub(crate) fn buffered(&self, input: usize) -> usize {
-        self.inputs.get(input).map_or(0, |i| i.records.len())
+        self.inputs.get(input).map_or(0, Input::buffered)
     }
 }
 

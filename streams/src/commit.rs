@@ -19,7 +19,7 @@ impl<L: Log> Worker<L> {
         if idle && (waited < limits::IDLE_COMMIT_MS || !self.slots.iter().any(Slot::has_passed_markers)) {
             return Ok(false);
         }
-        let drained = !self.slots.iter().any(|s| s.restoring.is_none() && s.task.is_ready());
+        let drained = !self.slots.iter().any(|s| self.can_process(s));
         let due = waited >= self.config.commit_interval_ms
             || (drained && waited >= self.config.commit_min_interval_ms)
             || self.overlay_full()
@@ -43,7 +43,8 @@ impl<L: Log> Worker<L> {
     /// 2. one changelog record per changed entry is sent, the last value only;
     /// 3. the positions of every task that processed anything are collected, changed state or not, and those that moved over
     ///    transaction markers only: a drained partition shows no lag, and one that retention empties is not taken for lost;
-    /// 4. the log commits records and positions (and, where it keeps the state, the state) at once;
+    /// 4. the log commits records and positions (and, where it keeps the state, the state) at once, provided that records
+    ///    handed over from task to task lie where they were said to (`handover.rs`);
     /// 5. otherwise, and for stores in engines of their own, state and changelog positions go to the backend in one batch:
     ///    positions may lag data, never lead it;
     /// 6. positions are published to readers and the overlays are clean.
@@ -81,7 +82,8 @@ impl<L: Log> Worker<L> {
         self.send_effects()?;
         self.crash_point("commit.changelog-sent")?;
         self.crash_point("commit.before-log")?;
-        let ack = self.log.commit(log::Commit { positions: &positions, state: &self.batch })?; // (4)
+        let commit = log::Commit { positions: &positions, state: &self.batch, placements: &self.placements() };
+        let ack = self.log.commit(commit)?; // (4)
         self.in_transaction = false;
         self.crash_point("commit.after-log")?;
         if !with_commit || !self.view.elsewhere().is_empty() {
@@ -90,7 +92,7 @@ impl<L: Log> Worker<L> {
         self.crash_point("commit.after-state")?;
         self.publish_commit(now); // (6)
         self.last_commit = now;
-        Ok(())
+        self.advance_channels(&ack, now)
     }
 
     /// Step 5 of the commit.
@@ -109,7 +111,7 @@ impl<L: Log> Worker<L> {
                     continue;
                 };
                 let changelog = TopicPartition { topic, partition: id.partition };
-                let Some((_, next)) = ack.changelogs.iter().find(|(tp, _)| *tp == changelog) else {
+                let Some((_, next)) = ack.written.iter().find(|(tp, _)| *tp == changelog) else {
                     continue;
                 };
                 let Some(store_id) = self.view.store_ids().get(store.0 as usize).filter(|id| is_written_here(**id))

@@ -114,7 +114,7 @@ impl Error {
     #[must_use]
     pub fn action(&self) -> Action {
         match self {
-            Error::Log(log::Error::Abort(_) | log::Error::Refused { .. }) => Action::Abort,
+            Error::Log(log::Error::Abort(_) | log::Error::Displaced(_) | log::Error::Refused { .. }) => Action::Abort,
             Error::Log(log::Error::Unknown(_) | log::Error::Fenced(_)) | Error::State(_) => Action::Restore,
             Error::Record { .. } => Action::FailTask,
             Error::Log(log::Error::Fatal(_)) | Error::Refused(_) | Error::Incompatible(_) | Error::Crashed(_) => {

@@ -34,6 +34,7 @@ pub mod effects;
 pub mod error;
 mod fingerprint;
 mod globals;
+mod handover;
 pub mod limits;
 pub mod log;
 pub mod partitioner;

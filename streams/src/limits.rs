@@ -21,6 +21,17 @@ pub const RESTORE_RECORDS_PER_STEP: usize = 10_000;
 /// Longest wait for input while a changelog that is being restored has brought nothing: it is asked again then.
 pub const RESTORE_WAIT: Duration = Duration::from_millis(2);
 
+/// Records and bytes in a task's buffer beyond which nothing more is handed over to it: the rest waits in the log.
+pub const HANDOVER_RECORDS_MAX: usize = 10_000;
+/// See [`HANDOVER_RECORDS_MAX`].
+pub const HANDOVER_BYTES_MAX: usize = 16 << 20;
+
+/// Longest time, milliseconds, that the tasks writing to a repartition topic wait until it is read to its end.
+pub const HANDOVER_HOLD_MS: i64 = 1_000;
+
+/// Milliseconds between two such waits, and without handing over after somebody else wrote to a topic of ours.
+pub const HANDOVER_RETRY_MS: i64 = 10_000;
+
 /// Milliseconds without a commit after which positions that only passed transaction markers are committed.
 pub const IDLE_COMMIT_MS: i64 = 5_000;
 

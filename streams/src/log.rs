@@ -120,13 +120,27 @@ pub struct Commit<'a> {
     pub positions: &'a [CommitPosition],
     /// State changes, filled under [`StateWrites::WithCommit`] and empty otherwise.
     pub state: &'a Batch,
+    /// What the transaction stands on: nothing may be committed unless its records lie here.
+    pub placements: &'a [Placement],
+}
+
+/// Where the records that a transaction sent to a partition must lie: at `first` and on, up to before `next`, all of them
+/// and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where they were sent.
+    pub partition: TopicPartition,
+    /// Offset of the first.
+    pub first: Offset,
+    /// Offset after the last.
+    pub next: Offset,
 }
 
 /// What a commit answers.
 #[derive(Debug, Default)]
 pub struct CommitAck {
-    /// For every partition of a changelog topic written in this transaction: the offset after the last record.
-    pub changelogs: Vec<(TopicPartition, Offset)>,
+    /// For every partition written in this transaction: the offset after the last record.
+    pub written: Vec<(TopicPartition, Offset)>,
 }
 
 /// Why a log call failed, sorted by what the worker must do.
@@ -135,6 +149,9 @@ pub enum Error {
     /// Nothing was committed for certain. The worker aborts, drops its uncommitted state and rewinds.
     #[error("transaction must be aborted: {0}")]
     Abort(String),
+    /// As [`Error::Abort`]: a [`Placement`] does not hold, or could not be shown in time.
+    #[error("transaction must be aborted, its records are not where they were expected: {0}")]
+    Displaced(String),
     /// It is not known whether the commit happened, or the client is unusable. The worker calls [`Log::reset`], reads
     /// committed positions again, catches its stores up and goes on from there: never from remembered positions.
     #[error("outcome unknown: {0}")]
@@ -189,7 +206,8 @@ pub trait Log {
     /// nothing.
     ///
     /// # Errors
-    /// [`Error::Abort`] only if it is certain that nothing was committed; [`Error::Unknown`] when it is not.
+    /// [`Error::Abort`] and [`Error::Displaced`] only if it is certain that nothing was committed; [`Error::Unknown`] when
+    /// it is not.
     fn commit(&mut self, commit: Commit<'_>) -> Result<CommitAck, Error>;
 
     /// Aborts the open transaction.
@@ -252,6 +270,13 @@ pub trait Log {
     /// # Errors
     /// [`Error::Unknown`] when the client refuses.
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error>;
+
+    /// Stops reading an assigned partition until it is sought again ([`Log::seek_and_resume`]): unlike after
+    /// [`Log::pause`], nothing is fetched ahead, and nothing of it is delivered any more.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] when the client refuses.
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error>;
 
     /// Acknowledges a revocation or loss.
     ///

@@ -62,6 +62,8 @@ pub struct Counters {
     pub misplaced: u64,
     /// Punctuations run.
     pub punctuations: u64,
+    /// Records that another task here wrote and handed over, rather than read back from the log.
+    pub handed_over: u64,
 }
 
 /// The part of a task that processors change: overlay, times, schedules. Everything here that matters after a restart is

@@ -12,6 +12,7 @@ use state::Batch;
 use crate::effects::Effects;
 use crate::error::{Action, Error};
 use crate::globals;
+use crate::handover::{self, Channel, Handover};
 use crate::limits;
 use crate::log::{self, Log, Outgoing, Polled, Rebalance};
 use crate::partitioner::partition_for_key;
@@ -114,7 +115,7 @@ pub struct Worker<L: Log> {
     /// Tasks this worker has in the view.
     published: Vec<TaskId>,
     routes: FxHashMap<TopicPartition, (usize, usize)>,
-    partitions: Arc<[u32]>,
+    pub(crate) partitions: Arc<[u32]>,
     polled: Polled,
     pub(crate) effects: Effects,
     pub(crate) batch: Batch,
@@ -124,6 +125,7 @@ pub struct Worker<L: Log> {
     pub(crate) refreshed_at: Timestamp,
     failures: u32,
     retry_at: Option<(Timestamp, Action)>,
+    pub(crate) handover: Handover,
     /// Records left to run one per transaction, to find the one the log refuses.
     pub(crate) probing: usize,
     crash: Option<CrashHook>,
@@ -152,6 +154,7 @@ impl<L: Log> Worker<L> {
             refreshed_at: 0,
             failures: 0,
             retry_at: None,
+            handover: Handover::default(),
             probing: 0,
             crash: None,
         }
@@ -230,6 +233,7 @@ impl<L: Log> Worker<L> {
         self.rebalance(now)?;
         let globals_moved = globals::update(&mut self.log, &self.view, &self.config, now)?;
         self.restore(now)?;
+        self.settle_channels(now)?;
         turn.processed = self.process(now)?;
         for i in 0..self.slots.len() {
             let Some(slot) = self.slots.get_mut(i).filter(|s| s.restoring.is_none()) else {
@@ -256,7 +260,7 @@ impl<L: Log> Worker<L> {
     fn cap_wait(&self, now: Timestamp, wait: Duration) -> Duration {
         let at_hand = |s: &Slot| match &s.restoring {
             Some(restoring) => restoring.moved,
-            None => s.task.is_ready(),
+            None => self.can_process(s),
         };
         if self.slots.iter().any(at_hand) {
             return Duration::ZERO;
@@ -266,6 +270,11 @@ impl<L: Log> Worker<L> {
         let punctuations = self.slots.iter().filter_map(|s| s.task.next_wall_clock());
         let due = punctuations.chain(self.commit_due(now)).min();
         due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
+    }
+
+    /// Its task would process something now.
+    pub(crate) fn can_process(&self, slot: &Slot) -> bool {
+        slot.restoring.is_none() && slot.task.is_ready() && !self.handover.holds(slot)
     }
 
     fn poll(&mut self, wait: Duration) -> Result<(), Error> {
@@ -298,6 +307,9 @@ impl<L: Log> Worker<L> {
                 let Some(input) = slot.task.buffer.inputs.get_mut(i) else {
                     continue;
                 };
+                if input.channel.as_ref().is_some_and(Channel::is_parked) {
+                    continue;
+                }
                 if !input.paused && buffered >= max {
                     self.log.pause(input.partition)?;
                     input.paused = true;
@@ -411,6 +423,7 @@ impl<L: Log> Worker<L> {
         }
         // Nothing is owed for what was before.
         self.last_commit = now;
+        self.open_channels(now);
         self.rebuild_routes();
         self.publish_phases();
         Ok(())
@@ -474,10 +487,15 @@ impl<L: Log> Worker<L> {
             return self.fail_task(i, e);
         }
         for input in &mut slot.task.buffer.inputs {
-            input.behind = restoring.ends.iter().any(|(tp, end)| *tp == input.partition && input.position < *end);
+            let end = restoring.ends.iter().find(|(tp, _)| *tp == input.partition).map(|(_, end)| *end);
+            input.behind = end.is_some_and(|end| input.position < end);
+            if !input.behind {
+                input.read_to(input.position);
+            }
             self.log.seek_and_resume(input.partition, input.position)?;
         }
         tracing::info!(task = %slot.task.id(), restored = restoring.restored, "task running");
+        self.hold_writers(now);
         self.send_effects()
     }
 
@@ -490,7 +508,8 @@ impl<L: Log> Worker<L> {
             let before = processed;
             for i in 0..self.slots.len() {
                 for _ in 0..per_round.min(per_turn - processed) {
-                    let Some(slot) = self.slots.get_mut(i).filter(|s| s.restoring.is_none()) else {
+                    let runs = |s: &&mut Slot| s.restoring.is_none() && !self.handover.holds(s);
+                    let Some(slot) = self.slots.get_mut(i).filter(runs) else {
                         break;
                     };
                     match slot.task.process(now, &mut self.effects) {
@@ -528,6 +547,9 @@ impl<L: Log> Worker<L> {
             for input in &mut slot.task.buffer.inputs {
                 self.log.pause(input.partition)?;
                 input.paused = true;
+                if let Some(channel) = &mut input.channel {
+                    channel.close();
+                }
             }
         }
         self.publish_phases();
@@ -544,15 +566,27 @@ impl<L: Log> Worker<L> {
         }
         for output in self.effects.iter() {
             let count = self.partitions.get(output.topic.0 as usize).copied().unwrap_or(1);
-            let partition = output.partition.or_else(|| output.key.map(|k| partition_for_key(k, count)));
-            self.log.send(Outgoing {
+            let mut partition = output.partition.or_else(|| output.key.map(|k| partition_for_key(k, count)));
+            let has_channels = self.handover.has_channels(output.topic);
+            if has_channels && partition.is_none() {
+                partition = Some(self.handover.spread(count));
+            }
+            let record = Outgoing {
                 topic: output.topic,
                 partition,
                 key: output.key,
                 value: output.value,
                 timestamp: output.timestamp,
                 headers: output.headers,
-            })?;
+            };
+            self.log.send(record)?;
+            if has_channels
+                && let Some(partition) = partition
+                && let Some(&(slot, input)) = self.routes.get(&TopicPartition { topic: output.topic, partition })
+                && let Some(slot) = self.slots.get_mut(slot)
+            {
+                handover::hand_over(slot, input, &record);
+            }
         }
         self.effects.clear();
         Ok(())
@@ -593,8 +627,10 @@ impl<L: Log> Worker<L> {
         let backoff = self.config.retry_backoff_ms << (self.failures - 1).min(6);
         tracing::warn!(error = %e, ?action, backoff_ms = backoff, failures = self.failures,
             "uncommitted work is dropped; tasks go on from their committed positions");
-        if let Error::Log(log::Error::Refused { reason, .. }) = &e {
-            self.probe_for_culprit(reason);
+        match &e {
+            Error::Log(log::Error::Refused { reason, .. }) => self.probe_for_culprit(reason),
+            Error::Log(log::Error::Displaced(_)) => self.stop_handing_over(now),
+            _ => (),
         }
         for slot in &mut self.slots {
             slot.task.abort();

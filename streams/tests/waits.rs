@@ -74,6 +74,9 @@ impl Log for Watched {
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.log.resume(input)
     }
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.log.park(input)
+    }
     fn unassign(&mut self) -> Result<(), Error> {
         self.log.unassign()
     }

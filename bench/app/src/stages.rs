@@ -156,6 +156,9 @@ impl<L: Log> Log for TimedLog<L> {
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.0.resume(input)
     }
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.0.park(input)
+    }
     fn unassign(&mut self) -> Result<(), Error> {
         self.0.unassign()
     }

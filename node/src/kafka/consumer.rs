@@ -403,6 +403,17 @@ impl GroupConsumer {
         Ok(())
     }
 
+    /// As [`streams::log::Log::park`].
+    pub(super) fn park(&mut self, tp: TopicPartition) -> Result<(), Error> {
+        let input = self.input(tp)?;
+        input.flows = false;
+        if std::mem::replace(&mut input.fetching, false) {
+            let list = self.list(&[tp])?;
+            self.consumer.pause(&list).map_err(|e| Error::Unknown(format!("pause: {e}")))?;
+        }
+        Ok(())
+    }
+
     /// As [`streams::log::Log::unassign`]. Under an incremental protocol the change that made the worker let go is made
     /// now, and what it has from here on is told by the next poll.
     pub(super) fn unassign(&mut self) -> Result<(), Error> {

@@ -416,10 +416,10 @@ impl Log for KafkaLog {
             }
         }
         let started = Instant::now();
-        let changelogs = self.producer()?.commit(offsets)?;
+        let written = self.producer()?.commit(offsets, commit.placements)?;
         let rest = started.elapsed().mul_f64(REST_SHARE).clamp(REST_MIN, REST_MAX);
         self.rest_until = Instant::now() + rest;
-        Ok(CommitAck { changelogs })
+        Ok(CommitAck { written })
     }
 
     fn abort(&mut self) -> Result<(), Error> {
@@ -496,6 +496,10 @@ impl Log for KafkaLog {
 
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.consumer()?.set_flow(input, true)
+    }
+
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.consumer()?.park(input)
     }
 
     fn unassign(&mut self) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 use rustc_hash::FxHashMap;
-use streams::log::{Error, Outgoing};
+use streams::log::{Error, Outgoing, Placement};
 use streams::{Offset, TopicIndex, TopicPartition};
 
 use super::Topics;
@@ -33,6 +33,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLUSH_SLICE: Duration = Duration::from_millis(20);
 /// Longest wait for room in the producer's queue.
 const QUEUE_FULL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for acknowledgements before a transaction that has to show where its records lie is given up.
+const PLACEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two looks for room.
 const QUEUE_FULL_RETRY: Duration = Duration::from_micros(500);
 
@@ -41,10 +43,26 @@ const QUEUE_FULL_RETRY: Duration = Duration::from_micros(500);
 struct Deliveries {
     /// Which transaction is collected; reports of earlier ones are ignored.
     transaction: u16,
-    /// Offset after the last acknowledged record, by partition.
-    ends: FxHashMap<TopicPartition, i64>,
+    /// What is acknowledged, by partition.
+    written: FxHashMap<TopicPartition, Span>,
     /// The first record that was not taken.
     failed: Option<(TopicIndex, RDKafkaErrorCode)>,
+}
+
+/// Where acknowledged records lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    first: i64,
+    /// After the last.
+    next: i64,
+    records: i64,
+}
+
+impl Span {
+    fn is(&self, placement: &Placement) -> bool {
+        (self.first, self.next, self.records)
+            == (placement.first.0, placement.next.0, placement.next.0 - placement.first.0)
+    }
 }
 
 struct DeliveryContext {
@@ -83,8 +101,11 @@ impl Deliveries {
         match delivery.outcome {
             Ok(offset) => {
                 let partition = u32::try_from(delivery.partition).unwrap_or(0);
-                let end = self.ends.entry(TopicPartition { topic, partition }).or_insert(0);
-                *end = (*end).max(offset.next().0);
+                let written = self.written.entry(TopicPartition { topic, partition });
+                let span = written.or_insert(Span { first: offset.0, next: offset.next().0, records: 0 });
+                span.first = span.first.min(offset.0);
+                span.next = span.next.max(offset.next().0);
+                span.records += 1;
             }
             Err(code) => {
                 self.failed.get_or_insert((topic, code));
@@ -111,6 +132,7 @@ struct Shared {
 
 enum Call {
     Init,
+    AddPositions(TopicPartitionList, GroupMetadata),
     Commit(Option<(TopicPartitionList, GroupMetadata)>),
     Abort,
 }
@@ -172,7 +194,7 @@ impl TransactionalProducer {
 
     /// Makes a call on the calling thread and waits for its answer, but not for ever.
     fn call(&mut self, call: Call) -> Result<Result<(), TransactionError>, Error> {
-        let flush = matches!(call, Call::Commit(_));
+        let flush = matches!(call, Call::Commit(_) | Call::AddPositions(..));
         if self.lost || self.calls.send(call).is_err() {
             return Err(Error::Unknown("the producer is gone".to_owned()));
         }
@@ -203,7 +225,7 @@ impl TransactionalProducer {
         {
             let mut deliveries = self.shared.producer.context().lock();
             deliveries.transaction = self.transaction;
-            deliveries.ends.clear();
+            deliveries.written.clear();
             deliveries.failed = None;
         }
         native::begin_transaction(self.shared.producer.client()).map_err(|e| classify(&e))?;
@@ -259,15 +281,32 @@ impl TransactionalProducer {
         Error::Refused { topic: self.topics.name(topic).to_owned(), reason: code.to_string() }
     }
 
-    /// Adds `offsets`, waits for all deliveries and commits. Answers with the ends of all partitions written.
-    pub(super) fn commit(&mut self, offsets: TopicPartitionList) -> Result<Vec<(TopicPartition, Offset)>, Error> {
+    /// Adds `offsets`, waits for all deliveries and commits, provided that `placements` hold. Answers with the ends of all
+    /// partitions written.
+    pub(super) fn commit(
+        &mut self,
+        offsets: TopicPartitionList,
+        placements: &[Placement],
+    ) -> Result<Vec<(TopicPartition, Offset)>, Error> {
         let group = self.group.take().ok_or_else(|| Error::Unknown("no transaction is open".to_owned()))?;
-        let offsets = (offsets.count() > 0).then_some((offsets, group));
-        let outcome = self.call(Call::Commit(offsets))?;
+        let mut offsets = (offsets.count() > 0).then_some((offsets, group));
+        let mut added = Ok(());
+        if !placements.is_empty() {
+            if let Some((offsets, group)) = offsets.take() {
+                added = self.call(Call::AddPositions(offsets, group))?;
+            }
+            if added.is_ok() {
+                self.check(placements)?;
+            }
+        }
+        let outcome = match added {
+            Ok(()) => self.call(Call::Commit(offsets))?,
+            failed => failed,
+        };
         let mut deliveries = self.shared.producer.context().lock();
         let failed = deliveries.failed.take();
         match (outcome, failed) {
-            (Ok(()), None) => Ok(deliveries.ends.drain().map(|(tp, end)| (tp, Offset(end))).collect()),
+            (Ok(()), None) => Ok(deliveries.written.drain().map(|(tp, span)| (tp, Offset(span.next))).collect()),
             (Ok(()), Some((topic, code))) => {
                 // Cannot be, by librdkafka's contract; if it is, the log decides.
                 Err(Error::Unknown(format!(
@@ -280,6 +319,35 @@ impl TransactionalProducer {
                 Err(self.refusal(topic, code))
             }
             (Err(e), _) => Err(classify(&e)),
+        }
+    }
+
+    /// Waits until all records are acknowledged, and compares where they lie. A record that the log refused is left to the
+    /// commit, which says so.
+    fn check(&self, placements: &[Placement]) -> Result<(), Error> {
+        let deadline = Instant::now() + PLACEMENT_TIMEOUT;
+        let client = self.shared.producer.client();
+        while !native::flush(client, FLUSH_SLICE) {
+            if self.shared.producer.context().lock().failed.is_some() || client.fatal_error().is_some() {
+                return Ok(());
+            }
+            // A transaction that failed otherwise keeps its records until it is aborted.
+            if Instant::now() >= deadline {
+                return Err(Error::Displaced(format!("not all were acknowledged within {PLACEMENT_TIMEOUT:?}")));
+            }
+        }
+        let deliveries = self.shared.producer.context().lock();
+        let displaced = |p: &&Placement| deliveries.written.get(&p.partition).is_none_or(|span| !span.is(p));
+        match placements.iter().find(displaced).filter(|_| deliveries.failed.is_none()) {
+            None => Ok(()),
+            Some(p) => Err(Error::Displaced(format!(
+                "{}-{} should be written from {} to {} and is {:?}",
+                self.topics.name(p.partition.topic),
+                p.partition.partition,
+                p.first,
+                p.next,
+                deliveries.written.get(&p.partition)
+            ))),
         }
     }
 
@@ -314,6 +382,9 @@ fn serve(
         let answer = match call {
             Call::Init => native::init_transactions(client, timeout),
             Call::Abort => native::abort_transaction(client, timeout),
+            Call::AddPositions(offsets, group) => {
+                native::send_offsets_to_transaction(client, &offsets, &group, timeout)
+            }
             Call::Commit(None) => native::commit_transaction(client, timeout),
             Call::Commit(Some((offsets, group))) => {
                 native::send_offsets_to_transaction(client, &offsets, &group, timeout)
@@ -423,7 +494,13 @@ mod tests {
         deliveries.take_in(&report(6, Ok(Offset(90))));
         deliveries.take_in(&report(6, Err(RDKafkaErrorCode::PurgeQueue)));
         let written = TopicPartition { topic: TopicIndex(1), partition: 2 };
-        assert_eq!(deliveries.ends.get(&written), Some(&6));
+        let span = deliveries.written.get(&written).copied().expect("two records");
+        assert_eq!(span, Span { first: 4, next: 6, records: 2 });
+        let placement = |first, next| Placement { partition: written, first: Offset(first), next: Offset(next) };
+        assert!(span.is(&placement(4, 6)));
+        assert!(!span.is(&placement(3, 6)) && !span.is(&placement(4, 7)));
+        // A record of another producer in between.
+        assert!(!Span { records: 1, ..span }.is(&placement(4, 6)));
         assert_eq!(deliveries.failed, None);
         deliveries.take_in(&report(7, Err(RDKafkaErrorCode::MessageSizeTooLarge)));
         deliveries.take_in(&report(7, Err(RDKafkaErrorCode::PurgeQueue)));

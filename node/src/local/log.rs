@@ -305,25 +305,29 @@ impl Log for LocalLog {
             positions.push((log, Committed { offset: position.offset, metadata: position.metadata.clone() }));
         }
         let (stores, group) = (self.shared.stores, &self.group);
-        let is_changelog = |at: &TopicPartition| {
-            self.topology.topics().get(at.topic.0 as usize).map(|t| t.role) == Some(TopicRole::Changelog)
+        let placed = |at: &TopicPartition, base: i64, records: i64| {
+            let placement = commit.placements.iter().find(|p| p.partition == *at);
+            placement.is_none_or(|p| p.first.0 == base && p.next.0 == base + records)
         };
-        let changelogs = self.shared.commit_and_wait(|pending| {
-            let mut changelogs = Vec::new();
-            for (at, log, chunk) in transaction.chunks {
-                let records = chunk.len() as i64;
-                let base = pending.append_chunk(stores, &log, chunk);
-                if is_changelog(&at) {
-                    changelogs.push((at, Offset(base + records)));
+        let written = self.shared.commit_and_wait(|pending| {
+            let mut written = Vec::new();
+            for (at, log, chunk) in &transaction.chunks {
+                let (base, records) = (pending.next_offset(log), chunk.len() as i64);
+                if !placed(at, base, records) {
+                    return Err(LogError::Displaced(format!("{records} records to {at:?} would lie at {base}")));
                 }
+                written.push((*at, Offset(base + records)));
+            }
+            for (_, log, chunk) in transaction.chunks {
+                pending.append_chunk(stores, &log, chunk);
             }
             for (log, committed) in positions {
                 pending.set_position(stores, group, log, committed);
             }
             pending.add_state(commit.state);
-            changelogs
+            Ok(written)
         })?;
-        Ok(CommitAck { changelogs })
+        Ok(CommitAck { written: written? })
     }
 
     fn abort(&mut self) -> Result<(), LogError> {
@@ -399,6 +403,10 @@ impl Log for LocalLog {
             input.caught_up = false;
         }
         Ok(())
+    }
+
+    fn park(&mut self, input: TopicPartition) -> Result<(), LogError> {
+        self.pause(input)
     }
 
     fn unassign(&mut self) -> Result<(), LogError> {

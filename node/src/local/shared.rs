@@ -275,6 +275,11 @@ impl Pending {
         }
     }
 
+    /// The offset that a record appended now gets.
+    pub(crate) fn next_offset(&self, log: &PartitionLog) -> i64 {
+        self.next_of(log).0
+    }
+
     fn next_of(&self, log: &PartitionLog) -> (i64, u64) {
         self.next.get(&log.id).copied().unwrap_or_else(|| {
             let extent = log.extent();

@@ -445,6 +445,9 @@ impl Log for Counting {
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.inner.resume(input)
     }
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.inner.park(input)
+    }
     fn unassign(&mut self) -> Result<(), Error> {
         self.inner.unassign()
     }

@@ -585,13 +585,18 @@ impl Log for SimLog {
         let written = inner.producers.get(&id).map(|p| p.written.clone()).unwrap_or_default();
         let mut ack = CommitAck::default();
         for tp in written {
-            let last = inner.logs.get(&tp).and_then(|log| {
-                log.entries
-                    .iter()
-                    .rfind(|e| e.status == Status::Open && e.record.headers().last(OWNER) == Some(Some(id.as_bytes())))
-            });
-            if let Some(entry) = last {
-                ack.changelogs.push((tp, entry.record.offset.next()));
+            let Some(log) = inner.logs.get(&tp) else { continue };
+            let ours =
+                |e: &&Entry| e.status == Status::Open && e.record.headers().last(OWNER) == Some(Some(id.as_bytes()));
+            let offsets: Vec<Offset> = log.entries.iter().filter(ours).map(|e| e.record.offset).collect();
+            if let Some(placement) = commit.placements.iter().find(|p| p.partition == tp)
+                && !offsets.iter().map(|o| o.0).eq(placement.first.0..placement.next.0)
+            {
+                self.generation_at_begin = Some(generation);
+                return Err(Error::Displaced(format!("{placement:?}, but offsets are {offsets:?}")));
+            }
+            if let Some(last) = offsets.last() {
+                ack.written.push((tp, last.next()));
             }
         }
         inner.end_transaction(&id, Status::Committed);
@@ -682,6 +687,10 @@ impl Log for SimLog {
             *flows = true;
         }
         Ok(())
+    }
+
+    fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.pause(input)
     }
 
     fn unassign(&mut self) -> Result<(), Error> {

@@ -1,5 +1,5 @@
-//! Seeded simulation: three instances with a disk each share a group and are killed, cut off, fenced and failed at random
-//! between any two steps of commit and takeover. Afterwards every word must have been counted exactly once, in order.
+//! Seeded simulation: up to three instances with a disk each share a group and are killed, cut off, fenced and failed at
+//! random between any two steps of commit and takeover. Afterwards every word must have been counted exactly once, in order.
 //!
 //! `SIM_SEEDS=1000 SIM_FIRST=0 cargo test --release -p streams --test simulation` runs more; a failure names its seed.
 
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streams::testing::{Call, Fault, SimCluster, SimLog};
-use streams::{Config, Error, Headers, TopicPartition, Topology, View, Worker, log};
+use streams::{Config, Error, Headers, TopicIndex, TopicPartition, TopicRole, Topology, View, Worker, log};
 
 /// Steps of one seed's chaos; then everything heals and must come to rest.
 const STEPS: u64 = 1_200;
@@ -131,12 +131,18 @@ fn run(seed: u64, injected: &Arc<Injected>) {
     let partitions = 1 + u32::try_from(rng.below(4)).expect("small");
     let cluster = SimCluster::new(&topology, partitions);
     let lines = topology.topic("lines").expect("it reads lines");
-    let mut instances: Vec<Instance> = ["a", "b", "c"].map(Instance::new).into();
+    // One alone hands records over from task to task; several do not.
+    let names = ["a", "b", "c"];
+    let names = &names[..1 + usize::try_from(rng.below(names.len() as u64)).expect("small")];
+    let mut instances: Vec<Instance> = names.iter().copied().map(Instance::new).collect();
+    let repartitioned =
+        (0_u16..).map(TopicIndex).zip(topology.topics()).find(|(_, t)| t.role == TopicRole::Repartition);
+    let (repartitioned, _) = repartitioned.expect("words are repartitioned");
     let mut expected: BTreeMap<&str, i64> = BTreeMap::new();
     let mut now = 0;
     for _ in 0..STEPS {
         now += i64::try_from(rng.below(8)).expect("small");
-        let i = usize::try_from(rng.below(3)).expect("small");
+        let i = usize::try_from(rng.below(instances.len() as u64)).expect("small");
         let instance = &mut instances[i];
         match rng.below(20) {
             0..=3 => {
@@ -187,6 +193,11 @@ fn run(seed: u64, injected: &Arc<Injected>) {
                     injected.count("a marker late");
                 }
             }
+            13 if rng.one_in(16) => {
+                injected.count("somebody else's record");
+                let partition = u32::try_from(rng.below(u64::from(partitions))).expect("small");
+                cluster.write_aborted(TopicPartition { topic: repartitioned, partition });
+            }
             _ if instance.worker.is_none() => {
                 instance.dead_for += 1;
                 if rng.one_in(4) {
@@ -196,6 +207,9 @@ fn run(seed: u64, injected: &Arc<Injected>) {
             }
             _ => {
                 instance.turn(now);
+                if instance.worker.iter().flat_map(Worker::tasks).any(|t| t.counters().handed_over > 0) {
+                    injected.count("a turn with records handed over");
+                }
             }
         }
     }
@@ -274,6 +288,7 @@ fn exactly_once_under_random_faults() {
     for (what, n) in counts.iter() {
         eprintln!("{n:>8}  {what}");
     }
+    assert!(seeds < 100 || counts.contains_key("a turn with records handed over"), "nothing was handed over");
     for point in streams::worker::CRASH_POINTS {
         assert!(seeds < 100 || counts.contains_key(&format!("crash at {point}")), "never crashed at {point}");
     }

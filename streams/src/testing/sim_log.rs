@@ -219,6 +219,14 @@ impl SimCluster {
         self.lock().append(at, Status::Committed, key, value, timestamp, headers)
     }
 
+    /// Appends a record of a transaction that is aborted at once: what a producer leaves that lost its tasks and does not
+    /// know it. Takes two offsets, and nobody who reads committed records sees it.
+    pub fn write_aborted(&self, at: TopicPartition) {
+        let mut inner = self.lock();
+        inner.append(at, Status::Aborted, None, None, 0, Headers::default());
+        inner.append(at, Status::Marker, None, None, 0, Headers::default());
+    }
+
     /// Deletes what is before an offset and decided, as retention or a client's DeleteRecords does.
     pub fn delete_records(&self, of: TopicPartition, before: Offset) {
         if let Some(log) = self.lock().logs.get_mut(&of) {

@@ -31,11 +31,6 @@ impl Input {
         self.end
     }
 
-    /// There is nothing before `next` that was not given to us.
-    pub(crate) fn read_to(&mut self, next: Offset) {
-        self.end = next;
-    }
-
     /// The offset that may come next.
     pub(crate) fn expected(&self) -> Offset {
         self.records.back().map_or(self.position, |r| r.offset.next())

@@ -16,6 +16,9 @@ impl<L: Log> Worker<L> {
         // A clock that was set back says nothing of how long it has been: commit, and count from there.
         let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
         let idle = !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed);
+        if idle && waited >= limits::IDLE_COMMIT_MS {
+            self.prove_channels(now)?;
+        }
         if idle && (waited < limits::IDLE_COMMIT_MS || !self.slots.iter().any(Slot::has_passed_markers)) {
             return Ok(false);
         }
@@ -24,8 +27,8 @@ impl<L: Log> Worker<L> {
             || (drained && waited >= self.config.commit_min_interval_ms)
             || self.overlay_full()
             || self.probing > 0;
-        if due {
-            self.commit(now)?;
+        if due && let Some(ack) = self.commit_all(now)? {
+            self.advance_channels(&ack, now)?;
         }
         Ok(due)
     }
@@ -37,7 +40,15 @@ impl<L: Log> Worker<L> {
         needed.then(|| if now < self.last_commit { now } else { self.last_commit.saturating_add(after) })
     }
 
-    /// Commits everything processed, of all tasks, in one transaction:
+    /// Commits everything processed, of all tasks; nothing is processed after it.
+    ///
+    /// # Errors
+    /// Of the log or the store; nothing is published then.
+    pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+        self.commit_all(now).map(drop)
+    }
+
+    /// Commits everything processed, of all tasks, in one transaction; `None` when there is nothing to commit:
     ///
     /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
     /// 2. one changelog record per changed entry is sent, the last value only;
@@ -48,15 +59,12 @@ impl<L: Log> Worker<L> {
     /// 5. otherwise, and for stores in engines of their own, state and changelog positions go to the backend in one batch:
     ///    positions may lag data, never lead it;
     /// 6. positions are published to readers and the overlays are clean.
-    ///
-    /// # Errors
-    /// Of the log or the store; nothing is published then.
-    pub fn commit(&mut self, now: Timestamp) -> Result<(), Error> {
+    fn commit_all(&mut self, now: Timestamp) -> Result<Option<log::CommitAck>, Error> {
         for slot in self.slots.iter_mut().filter(|s| s.has_passed_markers()) {
             slot.task.commit_needed = true;
         }
         if !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed) {
-            return Ok(());
+            return Ok(None);
         }
         self.crash_point("commit.begin")?;
         for slot in self.slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
@@ -92,7 +100,7 @@ impl<L: Log> Worker<L> {
         self.crash_point("commit.after-state")?;
         self.publish_commit(now); // (6)
         self.last_commit = now;
-        self.advance_channels(&ack, now)
+        Ok(Some(ack))
     }
 
     /// Step 5 of the commit.

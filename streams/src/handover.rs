@@ -16,18 +16,19 @@
 //!
 //! and with the offset that follows from that. The commit then demands of the log that the records lie exactly there
 //! ([`crate::log::Placement`]): should anybody have written in between (a worker that lost its tasks and does not know),
-//! nothing is committed, all is taken over again, and for [`HANDOVER_RETRY_MS`] every record goes by way of the log.
+//! nothing is committed, all is taken over again, and for a while ([`crate::Config::handover_retry_ms`]) every record goes
+//! by way of the log.
 //!
 //! # By way of the log
 //!
-//! After a takeover, and after a buffer got too full ([`HANDOVER_RECORDS_MAX`]), records are read back from the log. To get
-//! out of that under load, the tasks that write to such a topic are held up until it is read to its end, for at most
-//! [`HANDOVER_HOLD_MS`] at a time.
+//! After a takeover, and after a buffer got too full ([`crate::Config::handover_records`]), records are read back from the
+//! log. To get out of that under load, the tasks that write to such a topic are held up until it is read to its end, for at
+//! most [`crate::Config::handover_hold_ms`] at a time.
 
 use crate::buffer::Input;
 use crate::error::Error;
-use crate::limits::{HANDOVER_BYTES_MAX, HANDOVER_HOLD_MS, HANDOVER_RECORDS_MAX, HANDOVER_RETRY_MS};
-use crate::log::{CommitAck, Log, Outgoing, Placement};
+use crate::limits::{HANDOVER_BYTES_MAX, IDLE_COMMIT_MS};
+use crate::log::{self, CommitAck, Log, Outgoing, Placement};
 use crate::record::Incoming;
 use crate::topology::{NodeKind, TopicRole, Topology};
 use crate::types::{Offset, Timestamp, TopicIndex, TopicPartition};
@@ -36,7 +37,9 @@ use crate::worker::{Slot, Worker};
 /// An input that only this worker writes to.
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
-    /// Offset of the next record written there, while they are handed over; `None` while they go by way of the log.
+    /// Offset of the next record written there, while they are handed over; `None` while they go by way of the log. After a
+    /// commit the offset before is taken to be its marker's: the next records' placement, or an idle moment
+    /// ([`Worker::prove_channels`]), shows whether that is so.
     next: Option<Offset>,
     /// Offset of the open transaction's first record there, if it was (or would be) handed over.
     first: Option<Offset>,
@@ -70,8 +73,15 @@ pub(crate) struct Handover {
     hold_until: Timestamp,
     /// No handing over before.
     off_until: Timestamp,
+    /// Open channels are not asked about again before.
+    proven_until: Timestamp,
     /// Where the next record without a key goes.
     spread: u32,
+}
+
+/// A deadline `length` or less away. One further off is of a clock that was set back.
+fn is_ahead(deadline: Timestamp, now: Timestamp, length: i64) -> bool {
+    (1..=length).contains(&deadline.saturating_sub(now))
 }
 
 impl Handover {
@@ -125,32 +135,41 @@ impl<L: Log> Worker<L> {
         }
         self.handover.unsettled = ours.iter().any(|ours| *ours);
         self.handover.topics = ours;
-        self.handover.hold_until = now.saturating_add(HANDOVER_HOLD_MS);
+        self.hold_writers(now);
     }
 
     /// Opens the channels that everything has been read of, and says which tasks have to wait for the others.
     pub(crate) fn settle_channels(&mut self, now: Timestamp) -> Result<(), Error> {
-        if !self.handover.unsettled || now < self.handover.off_until {
-            self.handover.held.clear();
+        self.handover.held.clear();
+        let (hold, retry) = (self.config.handover_hold_ms, self.config.handover_retry_ms);
+        if !self.handover.unsettled || is_ahead(self.handover.off_until, now, retry) {
             return Ok(());
         }
+        let mut closed = false;
+        // Topics that are being read to their end.
         let mut unsettled: Vec<TopicIndex> = Vec::new();
         // Sub-topologies that must run for one of their own inputs to be read on.
         let mut clogged: Vec<u16> = Vec::new();
         for slot in &mut self.slots {
             let (id, runs) = (slot.task.id(), slot.restoring.is_none());
-            // One that stands still reads nothing: nobody waits for it.
+            // One that stands still reads nothing.
             if slot.task.failed.is_some() {
                 continue;
             }
             for input in &mut slot.task.buffer.inputs {
                 let end = input.end();
                 let Some(channel) = input.channel.as_mut().filter(|c| c.next.is_none()) else { continue };
-                if runs && channel.sent == 0 && end >= channel.floor {
+                closed |= !runs;
+                // Nobody waits for a task that is still being restored.
+                if !runs {
+                    continue;
+                }
+                if channel.sent == 0 && end >= channel.floor {
                     self.log.park(input.partition)?;
                     (channel.next, channel.first) = (Some(end), Some(end));
                     input.paused = false;
                 } else {
+                    closed = true;
                     unsettled.push(input.partition.topic);
                     if input.paused {
                         clogged.push(id.subtopology);
@@ -158,12 +177,11 @@ impl<L: Log> Worker<L> {
                 }
             }
         }
-        self.handover.unsettled = !unsettled.is_empty();
-        if self.handover.hold_until.saturating_add(HANDOVER_RETRY_MS) <= now {
-            self.handover.hold_until = now.saturating_add(HANDOVER_HOLD_MS);
+        self.handover.unsettled = closed;
+        if !is_ahead(self.handover.hold_until.saturating_add(retry), now, hold.saturating_add(retry)) {
+            self.hold_writers(now);
         }
-        self.handover.held.clear();
-        if now < self.handover.hold_until && !unsettled.is_empty() {
+        if is_ahead(self.handover.hold_until, now, hold) && !unsettled.is_empty() {
             self.handover.held.resize(self.topology.subtopologies().len(), false);
             for sub in unsettled.iter().flat_map(|topic| writers(&self.topology, *topic)) {
                 if let Some(held) = self.handover.held.get_mut(usize::from(sub)) {
@@ -176,12 +194,12 @@ impl<L: Log> Worker<L> {
 
     /// From here on those who write to a task's inputs are held up again, if need be.
     pub(crate) fn hold_writers(&mut self, now: Timestamp) {
-        self.handover.hold_until = now.saturating_add(HANDOVER_HOLD_MS);
+        self.handover.hold_until = now.saturating_add(self.config.handover_hold_ms);
     }
 
     /// Records did not lie where they were handed over from: for a while they all go by way of the log.
     pub(crate) fn stop_handing_over(&mut self, now: Timestamp) {
-        self.handover.off_until = now.saturating_add(HANDOVER_RETRY_MS);
+        self.handover.off_until = now.saturating_add(self.config.handover_retry_ms);
     }
 
     /// Where the log must have put the open transaction's records.
@@ -194,13 +212,44 @@ impl<L: Log> Worker<L> {
         inputs.filter_map(|i| Some((i.partition, i.channel.as_ref()?))).filter_map(placement).collect()
     }
 
+    /// With nothing else to do: the log is asked whether it ends where the next records are to lie. Positions move behind the
+    /// markers then, so that a drained partition shows no lag; what somebody else wrote is found, and read.
+    pub(crate) fn prove_channels(&mut self, now: Timestamp) -> Result<(), Error> {
+        if is_ahead(self.handover.proven_until, now, IDLE_COMMIT_MS) {
+            return Ok(());
+        }
+        self.handover.proven_until = now.saturating_add(IDLE_COMMIT_MS);
+        let open = |i: &&Input| i.channel.as_ref().is_some_and(|c| c.next.is_some() && c.sent == 0);
+        let inputs = self.slots.iter().filter(|s| s.restoring.is_none()).flat_map(|s| &s.task.buffer.inputs);
+        let asked: Vec<TopicPartition> = inputs.filter(open).map(|i| i.partition).collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let ranges = self.log.ranges(&asked)?;
+        for (tp, range) in asked.iter().zip(ranges) {
+            let Some(&(slot, input)) = self.routes.get(tp) else { continue };
+            let Some(slot) = self.slots.get_mut(slot) else { continue };
+            let channel = slot.task.buffer.inputs.get_mut(input).and_then(|i| i.channel.as_mut());
+            let Some(next) = channel.and_then(|c| c.next) else { continue };
+            if range.end > next {
+                let name = self.topology.topic_name(tp.topic);
+                let text = format!("{name}-{} ends at {} and not at {next}", tp.partition, range.end);
+                return Err(log::Error::Displaced(text).into());
+            }
+            // Below: the marker is still to come.
+            if range.end == next {
+                slot.task.caught_up(input, next);
+            }
+        }
+        Ok(())
+    }
+
     /// After a commit: the next records come behind its markers.
     pub(crate) fn advance_channels(&mut self, ack: &CommitAck, now: Timestamp) -> Result<(), Error> {
         let marker = i64::from(self.log.writes_markers());
         let mut closed = false;
         for slot in &mut self.slots {
-            for i in 0..slot.task.buffer.inputs.len() {
-                let Some(input) = slot.task.buffer.inputs.get_mut(i) else { continue };
+            for input in &mut slot.task.buffer.inputs {
                 let tp = input.partition;
                 let Some(channel) = input.channel.as_mut().filter(|c| c.sent > 0) else { continue };
                 let end = match channel.first {
@@ -213,14 +262,13 @@ impl<L: Log> Worker<L> {
                 channel.sent = 0;
                 if channel.next.is_some() {
                     (channel.next, channel.first) = (Some(next), Some(next));
-                    slot.task.caught_up(i, next);
                     continue;
                 }
                 channel.floor = next;
                 self.handover.unsettled = true;
                 if channel.first.take().is_some() && slot.task.failed.is_none() {
                     let from = input.expected();
-                    input.paused = false;
+                    (input.paused, input.behind) = (false, true);
                     closed = true;
                     self.log.seek_and_resume(tp, from)?;
                 }
@@ -233,8 +281,9 @@ impl<L: Log> Worker<L> {
     }
 }
 
-/// Notes that a record was sent to an input here, and gives it to its task if the channel is open.
-pub(crate) fn hand_over(slot: &mut Slot, input: usize, sent: &Outgoing<'_>) {
+/// Notes that a record was sent to an input here, and gives it to its task if the channel is open; closes it when the task
+/// has `records_max` to do.
+pub(crate) fn hand_over(slot: &mut Slot, input: usize, sent: &Outgoing<'_>, records_max: usize) {
     let Some(channel) = slot.task.buffer.inputs.get_mut(input).and_then(|i| i.channel.as_mut()) else { return };
     channel.sent += 1;
     let Some(offset) = channel.next else { return };
@@ -242,7 +291,7 @@ pub(crate) fn hand_over(slot: &mut Slot, input: usize, sent: &Outgoing<'_>) {
     let headers = (!sent.headers.is_empty()).then(|| sent.headers.clone());
     slot.task.state.counters.handed_over += 1;
     slot.task.take_in(input, Incoming::new(offset, sent.timestamp, sent.key, sent.value, headers));
-    let full = |input: &Input| input.buffered() >= HANDOVER_RECORDS_MAX || input.bytes >= HANDOVER_BYTES_MAX;
+    let full = |input: &Input| input.buffered() >= records_max || input.bytes >= HANDOVER_BYTES_MAX;
     if let Some(input) = slot.task.buffer.inputs.get_mut(input).filter(|i| full(i))
         && let Some(channel) = &mut input.channel
     {

@@ -21,9 +21,9 @@ pub const RESTORE_RECORDS_PER_STEP: usize = 10_000;
 /// Longest wait for input while a changelog that is being restored has brought nothing: it is asked again then.
 pub const RESTORE_WAIT: Duration = Duration::from_millis(2);
 
-/// Records and bytes in a task's buffer beyond which nothing more is handed over to it: the rest waits in the log.
+/// Records in a task's buffer from which on nothing more is handed over to it.
 pub const HANDOVER_RECORDS_MAX: usize = 10_000;
-/// See [`HANDOVER_RECORDS_MAX`].
+/// As [`HANDOVER_RECORDS_MAX`], bytes of an input.
 pub const HANDOVER_BYTES_MAX: usize = 16 << 20;
 
 /// Longest time, milliseconds, that the tasks writing to a repartition topic wait until it is read to its end.

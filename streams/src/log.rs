@@ -149,7 +149,7 @@ pub enum Error {
     /// Nothing was committed for certain. The worker aborts, drops its uncommitted state and rewinds.
     #[error("transaction must be aborted: {0}")]
     Abort(String),
-    /// As [`Error::Abort`]: a [`Placement`] does not hold, or could not be shown in time.
+    /// As [`Error::Abort`]: a [`Placement`] does not hold.
     #[error("transaction must be aborted, its records are not where they were expected: {0}")]
     Displaced(String),
     /// It is not known whether the commit happened, or the client is unusable. The worker calls [`Log::reset`], reads

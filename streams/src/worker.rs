@@ -42,6 +42,13 @@ pub struct Config {
     pub delete_retention_ms: i64,
     /// How old what is read from global stores may get, milliseconds.
     pub global_interval_ms: i64,
+    /// Records in a task's buffer from which on nothing more is handed over to it inside a transaction: the rest waits in
+    /// the log.
+    pub handover_records: usize,
+    /// Longest time, milliseconds, that tasks writing to a repartition topic wait until it is read to its end.
+    pub handover_hold_ms: i64,
+    /// Milliseconds between two such waits, and without handing over after somebody else wrote to a topic of ours.
+    pub handover_retry_ms: i64,
     /// First wait after a failure before tasks are taken over again, milliseconds; doubles up to 64 times itself.
     pub retry_backoff_ms: i64,
 }
@@ -57,6 +64,9 @@ impl Default for Config {
             errors: ErrorPolicy::default(),
             delete_retention_ms: 86_400_000,
             global_interval_ms: 100,
+            handover_records: limits::HANDOVER_RECORDS_MAX,
+            handover_hold_ms: limits::HANDOVER_HOLD_MS,
+            handover_retry_ms: limits::HANDOVER_RETRY_MS,
             retry_backoff_ms: 50,
         }
     }
@@ -114,7 +124,7 @@ pub struct Worker<L: Log> {
     assignment: Vec<TopicPartition>,
     /// Tasks this worker has in the view.
     published: Vec<TaskId>,
-    routes: FxHashMap<TopicPartition, (usize, usize)>,
+    pub(crate) routes: FxHashMap<TopicPartition, (usize, usize)>,
     pub(crate) partitions: Arc<[u32]>,
     polled: Polled,
     pub(crate) effects: Effects,
@@ -267,7 +277,9 @@ impl<L: Log> Worker<L> {
         }
         let restoring = self.slots.iter().any(|s| s.restoring.is_some());
         let wait = if restoring || self.view.globals_under_way() { wait.min(limits::RESTORE_WAIT) } else { wait };
-        let punctuations = self.slots.iter().filter_map(|s| s.task.next_wall_clock());
+        // One that stands still runs none of its punctuations.
+        let runs = |s: &&Slot| s.restoring.is_none() && s.task.failed.is_none();
+        let punctuations = self.slots.iter().filter(runs).filter_map(|s| s.task.next_wall_clock());
         let due = punctuations.chain(self.commit_due(now)).min();
         due.map_or(wait, |due| wait.min(Duration::from_millis(u64::try_from(due - now).unwrap_or(0))))
     }
@@ -489,9 +501,6 @@ impl<L: Log> Worker<L> {
         for input in &mut slot.task.buffer.inputs {
             let end = restoring.ends.iter().find(|(tp, _)| *tp == input.partition).map(|(_, end)| *end);
             input.behind = end.is_some_and(|end| input.position < end);
-            if !input.behind {
-                input.read_to(input.position);
-            }
             self.log.seek_and_resume(input.partition, input.position)?;
         }
         tracing::info!(task = %slot.task.id(), restored = restoring.restored, "task running");
@@ -499,14 +508,15 @@ impl<L: Log> Worker<L> {
         self.send_effects()
     }
 
-    /// Runs ready tasks in rounds, so that none starves, until nothing is ready or the turn is used up.
+    /// Runs ready tasks in rounds, those last in the topology first, so that none starves and what is handed over does not
+    /// pile up, until nothing is ready or the turn is used up.
     fn process(&mut self, now: Timestamp) -> Result<usize, Error> {
         let (per_turn, per_round) =
             if self.probing > 0 { (1, 1) } else { (limits::RECORDS_PER_TURN, limits::RECORDS_PER_ROUND) };
         let mut processed = 0;
         loop {
             let before = processed;
-            for i in 0..self.slots.len() {
+            for i in (0..self.slots.len()).rev() {
                 for _ in 0..per_round.min(per_turn - processed) {
                     let runs = |s: &&mut Slot| s.restoring.is_none() && !self.handover.holds(s);
                     let Some(slot) = self.slots.get_mut(i).filter(runs) else {
@@ -585,7 +595,7 @@ impl<L: Log> Worker<L> {
                 && let Some(&(slot, input)) = self.routes.get(&TopicPartition { topic: output.topic, partition })
                 && let Some(slot) = self.slots.get_mut(slot)
             {
-                handover::hand_over(slot, input, &record);
+                handover::hand_over(slot, input, &record, self.config.handover_records);
             }
         }
         self.effects.clear();

@@ -33,8 +33,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLUSH_SLICE: Duration = Duration::from_millis(20);
 /// Longest wait for room in the producer's queue.
 const QUEUE_FULL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for acknowledgements before a transaction that has to show where its records lie is given up.
-const PLACEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two looks for room.
 const QUEUE_FULL_RETRY: Duration = Duration::from_micros(500);
 
@@ -325,7 +323,7 @@ impl TransactionalProducer {
     /// Waits until all records are acknowledged, and compares where they lie. A record that the log refused is left to the
     /// commit, which says so.
     fn check(&self, placements: &[Placement]) -> Result<(), Error> {
-        let deadline = Instant::now() + PLACEMENT_TIMEOUT;
+        let deadline = Instant::now() + self.timeout;
         let client = self.shared.producer.client();
         while !native::flush(client, FLUSH_SLICE) {
             if self.shared.producer.context().lock().failed.is_some() || client.fatal_error().is_some() {
@@ -333,7 +331,7 @@ impl TransactionalProducer {
             }
             // A transaction that failed otherwise keeps its records until it is aborted.
             if Instant::now() >= deadline {
-                return Err(Error::Displaced(format!("not all were acknowledged within {PLACEMENT_TIMEOUT:?}")));
+                return Err(Error::Abort(format!("not all records were acknowledged within {:?}", self.timeout)));
             }
         }
         let deliveries = self.shared.producer.context().lock();

@@ -535,7 +535,10 @@ impl Log for SimLog {
             }
             if entries.len() < POLL_RECORDS_MAX {
                 *next = (*next).max(Offset(log.last_stable()));
-                polled.caught_up.push((*tp, *next));
+                // As Kafka, which tells an end only to those who have arrived at it.
+                if next.0 == log.last_stable() {
+                    polled.caught_up.push((*tp, *next));
+                }
             }
         }
         Ok(())

@@ -112,6 +112,12 @@ fn process() -> Routes<Arc<Api>> {
 static BUSINESSES: [Entry; 4] =
     [entry::<fashion::Fashion>(), entry::<gdmarket::Gdmarket>(), entry::<taxi::Taxi>(), entry::<ebook::Ebook>()];
 
+/// The paths of a business's resources, below its name; none of an application that has its interactive queries only.
+#[must_use]
+pub fn paths(app: &str) -> Vec<&'static str> {
+    BUSINESSES.iter().find(|business| business.name == app).map(|business| (business.paths)()).unwrap_or_default()
+}
+
 /// The service. Must be called within a tokio runtime: it starts tasks that pass commits on to waiting requests.
 ///
 /// # Errors

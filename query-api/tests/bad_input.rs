@@ -1,12 +1,16 @@
-//! Every bad input of the table in `docs/http.md` gets the answer that the table promises.
+//! Every bad input of the table in `docs/http.md` gets the answer that the table promises; and every command about what is
+//! not there is in the table.
 
 mod support;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Method, Request};
 use serde_json::Value;
 use support::Provider;
 use support::client::Client;
+
+/// The first is found at the root whole, the others where nothing before them has the path.
+const BUSINESSES: [&str; 4] = ["fashion-store", "gdmarket", "taxi", "ebook-rental"];
 
 const DOCS: &str = include_str!("../../docs/http.md");
 
@@ -77,13 +81,15 @@ fn build(line: &str, ahead: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn every_row_of_the_table_is_answered_as_it_says() {
-    let client = Client::start(Provider::Approves);
+    let client = Client::with(&BUSINESSES, Provider::Approves);
     client.product().await;
     let delivered = client.order("o1").await.expect(201);
     client.order("o2").await.expect(201);
     client.delete("/orders/o2").await.expect(200);
     client.fake.provider(Provider::Hangs);
     client.order("o3").await.expect(201);
+    client.post("/books", r#"{"id":"b1","bookName":"Hello, JAVA","rentalFee":1}"#).await.expect(201);
+    client.call(Method::POST, "/rents", &[("prefer", "wait=0")], r#"{"id":"r1","bookId":"b1"}"#).await.expect(201);
     let (partition, _) = delivered.header("orderflow-position").rsplit_once(':').unwrap();
     let ahead = format!("{partition}:999999");
 
@@ -108,4 +114,81 @@ async fn every_row_of_the_table_is_answered_as_it_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Commands that name nothing which must be there before them.
+const NAME_NOTHING: [&str; 4] = ["POST /products", "POST /items", "POST /passengers", "POST /books"];
+
+/// What a path takes, by its own word.
+async fn methods(client: &Client, path: &str) -> Vec<Method> {
+    let answer = client.call(Method::OPTIONS, path, &[], "").await.expect(405);
+    let methods = answer.header("allow").split(',').map(|method| method.parse().expect("a method"));
+    methods.filter(|method| *method != Method::HEAD).collect()
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_by_every_route_of_every_business() {
+    let client = Client::with(&BUSINESSES, Provider::Approves);
+    let rows = rows();
+    let (mut reads, mut commands, mut missing) = (0, 0, Vec::new());
+    for business in BUSINESSES {
+        for path in query_api::paths(business) {
+            let below = path.replace("{id}", "none").replace("{command}", "none");
+            let full = format!("/{business}{below}");
+            for method in methods(&client, &full).await {
+                // What becomes of an id that is not there yet can be listened for; a collection names no id.
+                let is_read = method == Method::GET;
+                if is_read && (!path.contains("{id}") || path.ends_with("/events")) {
+                    continue;
+                }
+                if is_read {
+                    reads += 1;
+                    let problem = client.get(&full).await.expect(404);
+                    assert_eq!(problem.header("content-type"), "application/problem+json", "{full}");
+                    continue;
+                }
+                commands += 1;
+                let stated = format!("{method} {path}");
+                let is_of = |row: &&Row<'_>| {
+                    let (verb, rest) = row.request.split_once(' ').unwrap();
+                    let (at, body) = rest.split_once(' ').unwrap_or((rest, ""));
+                    // PUT is another word for PATCH.
+                    (verb == method.as_str() || (verb == "PATCH" && method == Method::PUT))
+                        && (at == below || at == full)
+                        && (path.contains("{id}") || body.contains("\"none\""))
+                };
+                let of_it: Vec<&Row<'_>> = rows.iter().filter(is_of).collect();
+                if of_it.is_empty() && !NAME_NOTHING.contains(&&*stated) {
+                    missing.push(stated);
+                }
+                for Row { what, request, status, .. } in of_it {
+                    let body = request.splitn(3, ' ').nth(2).unwrap_or_default();
+                    let answer = client.call(method.clone(), &full, &[], body).await.expect(*status);
+                    // Who asks for something new gets it, with the refusal in it.
+                    let refused = if *status == 201 { "application/hal+json" } else { "application/problem+json" };
+                    assert_eq!(answer.header("content-type"), refused, "{what}");
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no row in docs/http.md says what comes of an unknown id: {missing:?}");
+    assert!(reads >= 25 && commands >= 18, "the routes were walked: {reads} reads, {commands} commands");
+}
+
+#[tokio::test]
+async fn the_verdict_on_what_was_not_there_stays_when_it_is_there() {
+    let client = Client::with(&["ebook-rental"], Provider::Approves);
+    let approve = || async {
+        let key = [("idempotency-key", "decision-1")];
+        client.call(Method::PATCH, "/rents/r1", &key, r#"{"status":"APPROVED"}"#).await
+    };
+    approve().await.expect(404);
+    client.post("/books", r#"{"id":"b1","bookName":"Hello, JAVA","rentalFee":1}"#).await.expect(201);
+    client.post("/rents", r#"{"id":"r1","bookId":"b1"}"#).await.expect(201);
+    client.get("/approvals/r1?wait=5").await.expect(200);
+    // The same command again is the same answer; the rent, which is there by now, goes with it.
+    let again = approve().await.expect(200).json();
+    assert_eq!((&again["verdict"], &again["status"]), (&"REFUSED".into(), &"PAID".into()));
+    client.patch("/rents/r1", r#"{"status":"APPROVED"}"#).await.expect(200);
+    assert_eq!(client.get("/approvals/r1?wait=5&until=settled").await.expect(200).json()["status"], "APPROVED");
 }

@@ -72,5 +72,7 @@ async fn an_unpaid_rent_is_not_approved() {
     rent.header("retry-after").parse::<u64>().expect("Retry-After in seconds");
     let id = rent.json()["id"].as_str().unwrap().to_owned();
     let refused = client.patch(&format!("/rents/{id}"), r#"{"status":"APPROVED"}"#).await.expect(200).json();
-    assert_eq!(refused["status"], "REFUSED", "the librarian has not been asked: {refused}");
+    assert_eq!(refused["verdict"], "REFUSED", "the librarian has not been asked: {refused}");
+    assert_eq!((&refused["id"], &refused["status"]), (&json!(id), &json!("PAYMENT_DEFERRED")), "the rent as it is");
+    assert_eq!(refused["_links"]["self"]["href"], format!("http://shop.example:8088/rents/{id}"));
 }

@@ -150,7 +150,7 @@ fn an_unpaid_rent_is_never_approved() {
         },
         |library| {
             for (about, id) in [("r", "early"), ("r", "early too"), ("r9", "nothing"), ("r", "late")] {
-                assert_eq!(library.verdict(about, id), Some(Verdict::Refused), "{id}");
+                assert_eq!(library.verdict(about, id), Some(Verdict::NotFound), "{id}: it is not before the librarian");
             }
             ends(
                 &[Requested, Rented, Canceling, Canceled],

@@ -19,6 +19,8 @@ type Library = State<Arc<Gateway<Ebook>>>;
 /// What the librarian can make of a rent.
 const APPROVED: &str = "APPROVED";
 const REJECTED: &str = "REJECTED";
+/// What the librarian is told who decides about a rent that is there, but not before the librarian.
+const NOT_BEFORE_YOU: &str = "no paid rent of this id is before the librarian";
 /// What its member can make of it.
 const RETURNED: &str = "RETURNED";
 
@@ -55,7 +57,8 @@ pub(super) async fn request_rent(State(library): Library, ask: Ask, mut fields: 
 }
 
 /// `PATCH` (or `PUT`) `/rents/{id}`: the librarian approves or rejects, the member brings the book back. A decision is
-/// answered with the approval, which is where it was judged; the rent follows it.
+/// answered with the approval, which is where it was judged; the rent follows it. Of a rent that is not before the librarian
+/// the answer is the rent itself, refused.
 pub(super) async fn update_rent(
     State(library): Library,
     Path(rent_id): Path<String>,
@@ -77,5 +80,5 @@ pub(super) async fn update_rent(
         RejectRent { command_id, rent_id, librarian_id, reason, decided_at: at }.into()
     };
     fields.finish()?;
-    library.submit::<Approvals>(DecisionCommand { command }, ask, None).await
+    library.submit_about::<Approvals, Rents>(DecisionCommand { command }, ask, NOT_BEFORE_YOU).await
 }

@@ -212,6 +212,28 @@ impl<B: Business> Gateway<B> {
         Ok(answer)
     }
 
+    /// As [`Gateway::submit`], of a command whose judge knows only some of the resources `Whole`. About one that is there but
+    /// not known to the judge the answer is that resource, refused with the message; only what is not there is a 404.
+    pub(crate) async fn submit_about<R: Judged<B>, Whole: Resource<B>>(
+        &self,
+        command: R::Command,
+        ask: Ask,
+        message: &str,
+    ) -> Result<Response, ApiError> {
+        let (id, uri, headers) = (command.key().to_owned(), ask.uri.clone(), ask.headers.clone());
+        let answer = self.submit::<R>(command, ask, None).await;
+        let is_unknown = match &answer {
+            Ok(answer) => answer.status() == StatusCode::NOT_FOUND,
+            Err(error) => matches!(error, ApiError::NotFound(_)),
+        };
+        if !is_unknown {
+            return answer;
+        }
+        // What cannot be read at the moment is not shown; that its judge does not know it holds all the same.
+        let shown = self.refused::<Whole>(&id, message, self.mount_of(&uri), &headers).await;
+        shown.map_or(answer, Ok)
+    }
+
     /// As [`Gateway::judge`], unless whoever judges has been too slow too often: then the command, which is in the log and
     /// will be judged, is answered for as pending at once, and the sender told when to ask again.
     async fn judge_guarded<R: Judged<B>>(

@@ -13,7 +13,7 @@ use crate::service::{Api, AppState};
 /// A business, its types forgotten.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    paths: fn() -> Vec<&'static str>,
+    pub(crate) paths: fn() -> Vec<&'static str>,
     profiles: &'static [Profile],
     router: fn(&Arc<Api>, &Arc<AppState>, Vec<&'static str>) -> Result<Router, StartError>,
 }

@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 
+use axum::body::to_bytes;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::header::{ACCEPT, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use schemas::AvroRecord;
+use schemas::state::Verdict;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::commands::now_ms;
-use super::wire::At;
+use super::wire::{At, Mount, Refused};
 use super::{Business, Gateway, Table};
 use crate::body::check_id;
 use crate::error::ApiError;
 use crate::hal::{self, PageRequest, Part};
-use crate::limits::{PAGE_ITEMS_REMOTE_MAX, WAIT_DEFAULT};
+use crate::limits::{HOP_BODY_BYTES_MAX, PAGE_ITEMS_REMOTE_MAX, WAIT_DEFAULT};
 use crate::params::{Base, Params};
 use crate::position::{self, Token};
 use crate::service::{self, Place, is_hop, json_bytes};
@@ -149,6 +151,29 @@ impl<B: Business> Gateway<B> {
         let mut answer = json_bytes(StatusCode::OK, media_type(headers), body);
         set_retry_after(&mut answer, R::retry_at(value));
         Ok(answer)
+    }
+
+    /// An item as it is, wherever it is, under a command about it that was refused.
+    pub(super) async fn refused<R: Resource<B>>(
+        &self,
+        id: &str,
+        message: &str,
+        mount: Mount<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Response, ApiError> {
+        let path = At { base: "", mount }.href(R::NAME, id);
+        let uri = path.parse().map_err(|e| ApiError::Internal(format!("the path {path}: {e}")))?;
+        let wanted = Wanted { until: None, tokens: Vec::new(), wait: None };
+        let answer = self.read_now::<R>(id, &uri, headers, &wanted).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(ApiError::NotFound(message.to_owned()));
+        }
+        let body = to_bytes(answer.into_body(), HOP_BODY_BYTES_MAX).await;
+        let body = body.map_err(|e| ApiError::Internal(e.to_string()))?;
+        let resource: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(&body).map_err(|e| ApiError::Internal(e.to_string()))?;
+        let refused = Refused { resource, verdict: Verdict::Refused.symbol(), message };
+        Ok(json_bytes(StatusCode::OK, media_type(headers), bytes(&refused)?))
     }
 
     async fn read_now<R: Resource<B>>(

@@ -87,7 +87,7 @@ fn on_decision(
         return Step::answer(known, Verdict::Invalid, wrong);
     }
     let Some(approval) = known else {
-        return Step::answer(None, Verdict::Refused, "no paid rent of this id is before the librarian");
+        return Step::answer(None, Verdict::NotFound, "no paid rent of this id is before the librarian");
     };
     match approval.phase {
         ApprovalPhase::Waiting => {

@@ -1,18 +1,17 @@
-//! The rent saga and the librarian's side step by step, as tables: from a state, by an event, to a state with commands. What
-//! a rent must never do is in `interleavings`; here stands what it does.
+//! The rent saga and the librarian's side step by step: from every state, by every event, to a state with commands; and the
+//! same as the stories of rents. What a rent must never do is in `interleavings`; here stands what it does.
 
 mod support;
 
-use schemas::ebook::state::Rent;
+use schemas::ebook::state::{Approval, ApprovalPhase, Rent};
 use schemas::ebook::{
     ApprovalOutcome, ApprovalRequest, ApprovalRequestKind, ApprovalResult, BookOutcome, BookRejection, BookResult,
     DecisionCommand, RentCommand,
 };
-use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind};
 use support::ebook::{approve, give_back, reject, rent};
-use topologies::ebook_rental::{Command, Config, Event, Rules, librarian, step};
+use support::steps::{self, NOW, Steps, asked_in_table, money};
+use topologies::ebook_rental::{Command, Config, Event, Rules, Step, librarian, step};
 
-const NOW: i64 = 1_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
 fn rules() -> Rules {
@@ -35,25 +34,10 @@ fn event(name: &str) -> Event {
             at: NOW,
         })
     };
-    let payment = |kind, key: &str, outcome| {
-        let request = PaymentRequest {
-            kind,
-            correlation_id: "r".into(),
-            idempotency_key: format!("ebook-rental:r:charge{key}"),
-            amount: 2_000,
-            attempt: 1,
-            requested_at: NOW,
-            payer_id: String::new(),
-            charge_key: None,
-            provider_reference: None,
-        };
-        Event::Payment(support::result(&request, outcome, NOW))
-    };
     let approval = |outcome| {
         let (rent_id, librarian_id, command_id) = ("r".into(), String::new(), String::new());
         Event::Approval(ApprovalResult { outcome, rent_id, librarian_id, reason: "no".into(), command_id, at: NOW })
     };
-    let (charge, void, refund) = (PaymentRequestKind::Charge, PaymentRequestKind::Void, PaymentRequestKind::Refund);
     match name {
         "request" => command(rent("r", "b")),
         "request other" => command(rent("r", "c")),
@@ -62,19 +46,14 @@ fn event(name: &str) -> Event {
         "taken by another" => book(BookOutcome::Rejected, Some(BookRejection::TakenByAnother)),
         "unknown book" => book(BookOutcome::Rejected, Some(BookRejection::UnknownBook)),
         "freed" => book(BookOutcome::Freed, None),
-        "paid" => payment(charge, "", PaymentOutcome::Approved),
-        "declined" => payment(charge, "", PaymentOutcome::Declined),
-        "deferred" => payment(charge, "", PaymentOutcome::Deferred),
-        "voided" => payment(void, ":void", PaymentOutcome::Voided),
-        "not voidable" => payment(void, ":void", PaymentOutcome::Declined),
-        "refunded" => payment(refund, ":refund", PaymentOutcome::Refunded),
-        "refund deferred" => payment(refund, ":refund", PaymentOutcome::Deferred),
         "approved" => approval(ApprovalOutcome::Approved),
         "rejected" => approval(ApprovalOutcome::Rejected),
         "withdrawn" => approval(ApprovalOutcome::Withdrawn),
         "deadline" => Event::Deadline,
         "retry" => Event::PaymentRetry,
-        other => panic!("no event '{other}'"),
+        money => {
+            Event::Payment(steps::paid("ebook-rental", "r", money).unwrap_or_else(|| panic!("no event '{money}'")))
+        }
     }
 }
 
@@ -82,8 +61,7 @@ fn event(name: &str) -> Event {
 fn short(command: &Command) -> String {
     match command {
         Command::Book(r) => r.kind.to_string(),
-        Command::Payment(r) if r.attempt > 1 => format!("{}#{}", r.kind, r.attempt),
-        Command::Payment(r) => r.kind.to_string(),
+        Command::Payment(r) => steps::asked(r),
         Command::Approval(r) => r.kind.to_string(),
         Command::Event(e) => {
             use schemas::ebook::RentEventKind::{RentCancelled, RentReturned, RentStarted};
@@ -95,6 +73,72 @@ fn short(command: &Command) -> String {
         }
         Command::Status(s) => format!("={}", s.status),
     }
+}
+
+struct RentSteps;
+
+impl Steps for RentSteps {
+    type State = Rent;
+    type Command = Command;
+
+    const EVENTS: &'static [&'static str] = &[
+        "request",
+        "request other",
+        "return",
+        "taken",
+        "taken by another",
+        "unknown book",
+        "freed",
+        "paid",
+        "declined",
+        "deferred",
+        "voided",
+        "not voidable",
+        "void deferred",
+        "refunded",
+        "refund deferred",
+        "nothing to refund",
+        "approved",
+        "rejected",
+        "withdrawn",
+        "deadline",
+        "retry",
+    ];
+    const OTHER: &'static str = "request other";
+
+    fn take(rent: Option<Rent>, name: &str) -> Result<Step, String> {
+        let mut event = event(name);
+        if let Event::Payment(result) = &mut event {
+            steps::paid_now(result, rent.as_ref().map(|rent| &rent.payment));
+        }
+        step(rent, &event, NOW, &rules())
+    }
+
+    fn name(rent: &Rent) -> String {
+        format!("{}, book {}, {}, approval {}", rent.status, rent.book, money(&rent.payment), rent.approval)
+    }
+
+    fn why(rent: &Rent) -> Option<String> {
+        rent.reason.map(|reason| reason.to_string())
+    }
+
+    fn is_settled(rent: &Rent) -> bool {
+        rent.settled_at.is_some()
+    }
+
+    fn short(command: &Command) -> String {
+        use schemas::ebook::RentEventKind::RentCancelled;
+        match command {
+            Command::Payment(r) => asked_in_table(r),
+            Command::Event(e) if matches!(e.event, RentCancelled(_)) => "ended".into(),
+            other => short(other),
+        }
+    }
+}
+
+#[test]
+fn every_event_in_every_state_leads_where_the_table_says() {
+    steps::check::<RentSteps>(include_str!("golden/ebook_rental_steps.txt"));
 }
 
 /// Takes events in from the beginning; what the last one led to: `verdict: commands`.
@@ -113,7 +157,7 @@ fn check(events: &str, expected: &str) -> Option<Rent> {
 }
 
 #[test]
-fn each_step_of_a_rent_leads_where_the_table_says() {
+fn the_stories_of_rents() {
     for (events, expected) in [
         // Forwards.
         ("request", "ACCEPTED: =REQUESTED TAKE"),
@@ -212,52 +256,52 @@ fn results_that_cannot_be_of_this_rent_are_refused_with_a_reason() {
     }
 }
 
-#[test]
-fn the_librarian_decides_once_and_a_withdrawal_finds_what_was_decided() {
-    let request = |kind| {
-        librarian::Event::Request(ApprovalRequest {
-            kind,
-            rent_id: "r".into(),
-            user_id: "member-1".into(),
-            book_id: "b".into(),
-            book_name: String::new(),
-            rental_fee: 2_000,
-            requested_at: NOW,
-        })
-    };
-    let event = |name: &str| match name {
-        "decide" => request(ApprovalRequestKind::Decide),
-        "withdraw" => request(ApprovalRequestKind::Withdraw),
-        "approve" => librarian::Event::Command(DecisionCommand { command: approve("yes", "r") }),
-        "reject" => librarian::Event::Command(DecisionCommand { command: reject("no", "r") }),
-        other => panic!("no event '{other}'"),
-    };
-    for (events, expected) in [
-        ("approve", "REFUSED: "),
-        ("decide", ""),
-        ("decide, decide", ""),
-        ("decide, approve", "ACCEPTED: APPROVED"),
-        ("decide, reject", "ACCEPTED: REJECTED"),
-        ("decide, approve, approve", "DUPLICATE: "),
-        ("decide, approve, reject", "REFUSED: "),
-        ("decide, approve, withdraw", "APPROVED"),
-        ("decide, reject, withdraw", "REJECTED"),
-        ("decide, approve, decide", "APPROVED"),
-        ("decide, withdraw", "WITHDRAWN"),
-        ("decide, withdraw, withdraw", "WITHDRAWN"),
-        ("decide, withdraw, approve", "REFUSED: "),
-        ("withdraw", "WITHDRAWN"),
-        ("withdraw, decide", "WITHDRAWN"),
-        ("withdraw, decide, approve", "REFUSED: "),
-    ] {
-        let (mut approval, mut last) = (None, String::new());
-        for name in events.split(", ") {
-            let step = librarian::step(approval, &event(name), NOW).expect("makes sense");
-            let told: Vec<String> = step.commands.iter().map(|r| r.outcome.to_string()).collect();
-            let verdict = step.verdict.map(|(verdict, _)| format!("{verdict}: ")).unwrap_or_default();
-            last = format!("{verdict}{}", told.join(" "));
-            approval = step.state;
-        }
-        assert_eq!(last, expected, "{events}");
+struct LibrarianSteps;
+
+impl Steps for LibrarianSteps {
+    type State = Approval;
+    type Command = ApprovalResult;
+
+    const EVENTS: &'static [&'static str] = &["decide", "withdraw", "unknown", "approve", "reject"];
+
+    fn take(approval: Option<Approval>, name: &str) -> Result<librarian::Step, String> {
+        let request = |kind| {
+            librarian::Event::Request(ApprovalRequest {
+                kind,
+                rent_id: "r".into(),
+                user_id: "member-1".into(),
+                book_id: "b".into(),
+                book_name: String::new(),
+                rental_fee: 2_000,
+                requested_at: NOW,
+            })
+        };
+        let event = match name {
+            "decide" => request(ApprovalRequestKind::Decide),
+            "withdraw" => request(ApprovalRequestKind::Withdraw),
+            "unknown" => request(ApprovalRequestKind::Unknown),
+            "approve" => librarian::Event::Command(DecisionCommand { command: approve("yes", "r") }),
+            "reject" => librarian::Event::Command(DecisionCommand { command: reject("no", "r") }),
+            other => panic!("no event '{other}'"),
+        };
+        librarian::step(approval, &event, NOW)
     }
+
+    fn name(approval: &Approval) -> String {
+        approval.phase.to_string()
+    }
+
+    fn is_settled(approval: &Approval) -> bool {
+        approval.phase != ApprovalPhase::Waiting
+    }
+
+    fn short(result: &ApprovalResult) -> String {
+        result.outcome.to_string()
+    }
+}
+
+/// The librarian decides once, and a withdrawal finds what was decided.
+#[test]
+fn every_event_in_every_state_of_the_librarians_side_leads_where_the_table_says() {
+    steps::check::<LibrarianSteps>(include_str!("golden/ebook_librarian_steps.txt"));
 }

@@ -1,5 +1,5 @@
-//! The order saga step by step, as a table: from a state, by an event, to a state with commands. What an order must never
-//! do is in `interleavings`; here stands what it does.
+//! The order saga step by step: from every state, by every event, to a state with commands; and the same as the stories of
+//! orders. What an order must never do is in `interleavings`; here stands what it does.
 
 mod support;
 
@@ -8,11 +8,10 @@ use schemas::fashion::{
     CancelRequester, CancellationReason, DeliveryCancelled, DeliveryEvent, DeliveryStarted, OrderCommand, StockOutcome,
     StockRejection, StockResult,
 };
-use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
-use topologies::fashion_store::{Command, Config, Event, step};
+use schemas::payment::{PaymentOutcome, PaymentResult};
+use support::steps::{self, NOW, Steps, asked_in_table, money};
+use topologies::fashion_store::{Command, Config, Event, Step, step};
 use topologies::saga::settings::Settings;
-
-const NOW: i64 = 1_000;
 
 fn rules() -> Settings {
     Config::default().saga
@@ -25,21 +24,6 @@ fn event(name: &str) -> Event {
         let (order_id, product_id, command_id) = ("o".into(), "p".into(), "place-o".into());
         Event::Stock(StockResult { outcome, order_id, product_id, qty: 2, reason, command_id, at: NOW })
     };
-    let payment = |kind, key: &str, outcome| {
-        let request = PaymentRequest {
-            kind,
-            correlation_id: "o".into(),
-            idempotency_key: format!("fashion-store:o:charge{key}"),
-            amount: 2_000,
-            attempt: 1,
-            requested_at: NOW,
-            payer_id: String::new(),
-            charge_key: None,
-            provider_reference: None,
-        };
-        Event::Payment(support::result(&request, outcome, NOW))
-    };
-    let (charge, void, refund) = (PaymentRequestKind::Charge, PaymentRequestKind::Void, PaymentRequestKind::Refund);
     let (order_id, customer_id, product_id, size, qty) = ("o".into(), String::new(), "p".into(), "S".into(), 2);
     match name {
         "place" => command(support::place("o", "p", 2)),
@@ -51,15 +35,6 @@ fn event(name: &str) -> Event {
         "out of stock" => stock(StockOutcome::Rejected, Some(StockRejection::OutOfStock)),
         "unknown product" => stock(StockOutcome::Rejected, Some(StockRejection::UnknownProduct)),
         "released" => stock(StockOutcome::Released, None),
-        "approved" => payment(charge, "", PaymentOutcome::Approved),
-        "declined" => payment(charge, "", PaymentOutcome::Declined),
-        "deferred" => payment(charge, "", PaymentOutcome::Deferred),
-        "voided" => payment(void, ":void", PaymentOutcome::Voided),
-        "not voidable" => payment(void, ":void", PaymentOutcome::Declined),
-        "void deferred" => payment(void, ":void", PaymentOutcome::Deferred),
-        "refunded" => payment(refund, ":refund", PaymentOutcome::Refunded),
-        "refund deferred" => payment(refund, ":refund", PaymentOutcome::Deferred),
-        "nothing to refund" => payment(refund, ":refund", PaymentOutcome::Declined),
         "started" => {
             let event = DeliveryStarted { order_id, customer_id, product_id, size, qty, started_at: NOW }.into();
             Event::Delivery(DeliveryEvent { event })
@@ -72,7 +47,10 @@ fn event(name: &str) -> Event {
         }
         "deadline" => Event::Deadline,
         "retry" => Event::PaymentRetry,
-        other => panic!("no event '{other}'"),
+        "approved" => event("paid"),
+        money => {
+            Event::Payment(steps::paid("fashion-store", "o", money).unwrap_or_else(|| panic!("no event '{money}'")))
+        }
     }
 }
 
@@ -80,12 +58,77 @@ fn event(name: &str) -> Event {
 fn short(command: &Command) -> String {
     match command {
         Command::Stock(r) => r.kind.to_string(),
-        Command::Payment(r) if r.attempt > 1 => format!("{}#{}", r.kind, r.attempt),
-        Command::Payment(r) => r.kind.to_string(),
+        Command::Payment(r) => steps::asked(r),
         Command::Delivery(r) => r.kind.to_string(),
         Command::Cancelled(e) => format!("ended:{}", e.reason),
         Command::Status(s) => format!("={}", s.status),
     }
+}
+
+struct OrderSteps;
+
+impl Steps for OrderSteps {
+    type State = Order;
+    type Command = Command;
+
+    const EVENTS: &'static [&'static str] = &[
+        "place",
+        "place other",
+        "cancel",
+        "cancel by md",
+        "cancel by nobody",
+        "reserved",
+        "out of stock",
+        "unknown product",
+        "released",
+        "paid",
+        "declined",
+        "deferred",
+        "voided",
+        "not voidable",
+        "void deferred",
+        "refunded",
+        "refund deferred",
+        "nothing to refund",
+        "started",
+        "called back",
+        "deadline",
+        "retry",
+    ];
+    const OTHER: &'static str = "place other";
+
+    fn take(order: Option<Order>, name: &str) -> Result<Step, String> {
+        let mut event = event(name);
+        if let Event::Payment(result) = &mut event {
+            steps::paid_now(result, order.as_ref().map(|order| &order.payment));
+        }
+        step(order, &event, NOW, &rules())
+    }
+
+    fn name(order: &Order) -> String {
+        format!("{}, stock {}, {}, delivery {}", order.status, order.stock, money(&order.payment), order.delivery)
+    }
+
+    fn why(order: &Order) -> Option<String> {
+        order.reason.map(|reason| reason.to_string())
+    }
+
+    fn is_settled(order: &Order) -> bool {
+        order.settled_at.is_some()
+    }
+
+    fn short(command: &Command) -> String {
+        match command {
+            Command::Payment(r) => asked_in_table(r),
+            Command::Cancelled(_) => "ended".into(),
+            other => short(other),
+        }
+    }
+}
+
+#[test]
+fn every_event_in_every_state_leads_where_the_table_says() {
+    steps::check::<OrderSteps>(include_str!("golden/fashion_store_steps.txt"));
 }
 
 /// Takes events in from the beginning; what the last one led to: `verdict: commands`.
@@ -104,7 +147,7 @@ fn check(events: &str, expected: &str) -> Option<Order> {
 }
 
 #[test]
-fn each_step_leads_where_the_table_says() {
+fn the_stories_of_orders() {
     for (events, expected) in [
         // Forwards.
         ("place", "ACCEPTED: =ORDERED RESERVE"),

@@ -6,6 +6,7 @@ pub(crate) mod fashion;
 pub(crate) mod gdmarket;
 pub(crate) mod provider;
 pub(crate) mod rig;
+pub(crate) mod steps;
 pub(crate) mod taxi;
 
 pub(crate) use fashion::{Shop, audit, cancel, place, register, restock};

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use schemas::ebook::state::{Approval, Book, BookState, Rent};
 use schemas::ebook::{
-    ApprovalRequest, ApprovalResult, BookCommandKind, BookRequest, BookResult, DecisionCommand, DecisionCommandKind,
-    RentCommand, RentCommandKind, RentState,
+    ApprovalRequest, ApprovalResult, BookCommandKind, BookRequest, BookRequestKind, BookResult, DecisionCommand,
+    DecisionCommandKind, RentCommand, RentCommandKind, RentState,
 };
 use schemas::payment::PaymentResult;
 use schemas::state::{Hold, Verdict};
@@ -14,7 +14,7 @@ use topologies::ebook_rental::{Command, Config, Event, Rules, books, librarian, 
 
 use crate::support::ebook::{approve, give_back, register, reject, rent};
 use crate::walk::{Bounds, Business, NONE, NOW, Out, Provider, Timers};
-use crate::{Case, check};
+use crate::{CANCELLED, Case, STEP_FAILS, TOO_LATE, TWICE, check};
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let Config { saga, approval_deadline_ms, .. } = Config::default();
@@ -26,6 +26,8 @@ enum Message {
     Rent(RentCommandKind),
     Decision(DecisionCommandKind),
     Book(BookRequest),
+    /// A request that finds no such book.
+    Missed(BookRequest),
     BookResult(BookResult),
     PaymentResult(PaymentResult),
     Approval(ApprovalRequest),
@@ -65,6 +67,16 @@ impl Library {
         }
     }
 
+    /// What book management makes of a request about a book: the book, if it changes.
+    fn hold(&mut self, book: Option<Book>, ask: &BookRequest, out: &mut Out<Message>) -> Option<Book> {
+        let known = self.holds.get(&ask.rent_id);
+        let (changed, hold) = books::request(book.as_ref(), known, ask, NOW).expect("makes sense");
+        let now = changed.as_ref().or(book.as_ref());
+        out.messages.push(Message::BookResult(books::answer(now, &hold, ask, NOW)));
+        self.holds.insert(ask.rent_id.clone(), hold);
+        changed
+    }
+
     fn librarian(&mut self, id: &str, event: &librarian::Event, out: &mut Out<Message>) {
         let step = librarian::step(self.approvals.remove(id), event, NOW).expect("makes sense");
         self.approvals.extend(step.state.map(|approval| (id.to_owned(), approval)));
@@ -84,12 +96,19 @@ impl Business for Library {
         match message {
             Message::Rent(_) => 0,
             Message::Decision(_) => 1,
-            Message::Book(_) => 2,
+            Message::Book(_) | Message::Missed(_) => 2,
             Message::BookResult(_) => 3,
             Message::PaymentResult(_) => 4,
             Message::Approval(_) => 5,
             Message::ApprovalResult(_) => 6,
             Message::Deadline(_) | Message::PaymentRetry(_) => 7,
+        }
+    }
+
+    fn instead(&self, message: &Message) -> Option<Message> {
+        match message {
+            Message::Book(ask) if ask.kind == BookRequestKind::Take => Some(Message::Missed(ask.clone())),
+            _ => None,
         }
     }
 
@@ -111,12 +130,10 @@ impl Business for Library {
             }
             Message::Approval(ask) => self.librarian(&ask.rent_id, &librarian::Event::Request(ask.clone()), out),
             Message::Book(ask) => {
-                let hold = self.holds.get(&ask.rent_id);
-                let (book, hold) = books::request(self.book.as_ref(), hold, ask, NOW).expect("makes sense");
+                let book = self.hold(self.book.clone(), ask, out);
                 self.book = book.or(self.book.take());
-                out.messages.push(Message::BookResult(books::answer(self.book.as_ref(), &hold, ask, NOW)));
-                self.holds.insert(ask.rent_id.clone(), hold);
             }
+            Message::Missed(ask) => drop(self.hold(None, ask, out)),
         }
     }
 
@@ -190,14 +207,51 @@ fn the_nevers_of_ebook_rental_hold_in_every_interleaving() {
     let one = [rent("r", "b")];
     let two = [rent("r", "b"), rent("s", "b")];
     let walks = vec![
-        case(Bounds { name: "every step failing in its turn", ..NONE }, true, &one, vec![yes(), no()]),
-        case(Bounds { name: "no such book", repeats: 2, ..NONE }, false, &one, vec![yes(), back()]),
         case(
-            Bounds { name: "decisions, return and deadlines at every point", deadlines: 2, deferrals: 2, ..NONE },
+            Bounds {
+                name: STEP_FAILS,
+                ends: &[
+                    "APPROVED",
+                    "CANCELED/PAYMENT_DECLINED",
+                    "CANCELED/REJECTED",
+                    "CANCELED/TAKEN_BY_ANOTHER",
+                    "CANCELED/UNKNOWN_BOOK",
+                    "PAID",
+                ],
+                failures: 1,
+                ..NONE
+            },
+            true,
+            &two,
+            vec![yes(), no()],
+        ),
+        case(
+            Bounds { name: TWICE, deadlines: 1, deferrals: 1, twice: true, ..NONE },
             true,
             &one,
             vec![yes(), no(), back()],
         ),
+        case(
+            Bounds {
+                name: TOO_LATE,
+                ends: &[
+                    "APPROVED",
+                    "CANCELED/APPROVAL_TIMEOUT",
+                    "CANCELED/PAYMENT_DECLINED",
+                    "CANCELED/PAYMENT_TIMEOUT",
+                    "PAID",
+                ],
+                deadlines: 2,
+                deferrals: 2,
+                any_order: true,
+                ..NONE
+            },
+            true,
+            &one,
+            vec![yes()],
+        ),
+        case(Bounds { name: "no such book", repeats: 2, ..NONE }, false, &one, vec![yes(), back()]),
+        case(Bounds { name: CANCELLED, deadlines: 2, deferrals: 2, ..NONE }, true, &one, vec![yes(), no(), back()]),
         case(
             Bounds { name: "messages overtake each other", deadlines: 2, deferrals: 1, any_order: true, ..NONE },
             true,
@@ -210,7 +264,12 @@ fn the_nevers_of_ebook_rental_hold_in_every_interleaving() {
             &one,
             vec![yes(), back()],
         ),
-        case(Bounds { name: "every message twice", deadlines: 2, repeats: 2, ..NONE }, true, &one, vec![yes(), no()]),
+        case(
+            Bounds { name: "any two messages again at any point", deadlines: 2, repeats: 2, ..NONE },
+            true,
+            &one,
+            vec![yes(), no()],
+        ),
         case(
             Bounds { name: "voids refused", deadlines: 2, deferrals: 2, repeats: 1, void_refused: true, ..NONE },
             true,
@@ -230,5 +289,5 @@ fn the_nevers_of_ebook_rental_hold_in_every_interleaving() {
         "PAID",
         "RETURNED",
     ];
-    check("ebook-rental", walks, 100_000, &ends);
+    check("ebook-rental", walks, &[STEP_FAILS, TWICE, CANCELLED, TOO_LATE], 100_000, &ends);
 }

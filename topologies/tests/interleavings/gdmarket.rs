@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use schemas::gdmarket::state::{Item, Rental};
 use schemas::gdmarket::{
-    ItemCommandKind, ItemRequest, ItemResult, ItemState, RentalCommand, RentalCommandKind, RentalState,
+    ItemCommandKind, ItemRequest, ItemRequestKind, ItemResult, ItemState, RentalCommand, RentalCommandKind, RentalState,
 };
 use schemas::payment::PaymentResult;
 use schemas::state::Hold;
@@ -14,7 +14,7 @@ use topologies::saga::settings::Settings;
 
 use crate::support::gdmarket::{bring_back, cancel, cancel_payment, delete, register, rent};
 use crate::walk::{Bounds, Business, NONE, NOW, Out, Provider, Timers};
-use crate::{Case, check};
+use crate::{CANCELLED, Case, STEP_FAILS, TOO_LATE, TWICE, check};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(|| Config::default().saga);
 
@@ -23,6 +23,8 @@ enum Message {
     Rental(RentalCommandKind),
     Manager(ItemCommandKind),
     Item(ItemRequest),
+    /// A request that finds no such item.
+    Missed(ItemRequest),
     ItemResult(ItemResult),
     PaymentResult(PaymentResult),
     Deadline(String),
@@ -58,6 +60,18 @@ impl Market {
     }
 }
 
+impl Market {
+    /// What item management makes of a request about an item: the item, if it changes.
+    fn hold(&mut self, item: Option<Item>, ask: &ItemRequest, out: &mut Out<Message>) -> Option<Item> {
+        let known = self.holds.get(&ask.rental_id);
+        let (changed, hold) = items::request(item.as_ref(), known, ask, NOW).expect("makes sense");
+        let now = changed.as_ref().or(item.as_ref());
+        out.messages.push(Message::ItemResult(items::answer(now, &hold, ask, NOW)));
+        self.holds.insert(ask.rental_id.clone(), hold);
+        changed
+    }
+}
+
 impl Business for Market {
     type Message = Message;
 
@@ -65,10 +79,17 @@ impl Business for Market {
         match message {
             Message::Rental(_) => 0,
             Message::Manager(_) => 1,
-            Message::Item(_) => 2,
+            Message::Item(_) | Message::Missed(_) => 2,
             Message::ItemResult(_) => 3,
             Message::PaymentResult(_) => 4,
             Message::Deadline(_) | Message::PaymentRetry(_) => 5,
+        }
+    }
+
+    fn instead(&self, message: &Message) -> Option<Message> {
+        match message {
+            Message::Item(ask) if ask.kind == ItemRequestKind::Lock => Some(Message::Missed(ask.clone())),
+            _ => None,
         }
     }
 
@@ -91,12 +112,10 @@ impl Business for Market {
                 self.item = item.or(self.item.take());
             }
             Message::Item(ask) => {
-                let hold = self.holds.get(&ask.rental_id);
-                let (item, hold) = items::request(self.item.as_ref(), hold, ask, NOW).expect("makes sense");
+                let item = self.hold(self.item.clone(), ask, out);
                 self.item = item.or(self.item.take());
-                out.messages.push(Message::ItemResult(items::answer(self.item.as_ref(), &hold, ask, NOW)));
-                self.holds.insert(ask.rental_id.clone(), hold);
             }
+            Message::Missed(ask) => drop(self.hold(None, ask, out)),
         }
     }
 
@@ -166,10 +185,39 @@ fn the_nevers_of_gdmarket_hold_in_every_interleaving() {
     let one = [rent("r", "i")];
     let two = [rent("r", "i"), rent("s", "i")];
     let walks = vec![
-        case(Bounds { name: "every step failing in its turn", ..NONE }, true, &one, vec![]),
+        case(
+            Bounds {
+                name: STEP_FAILS,
+                ends: &["CANCELLED/NOT_AVAILABLE", "CANCELLED/PAYMENT_DECLINED", "CANCELLED/UNKNOWN_ITEM", "RENTED"],
+                failures: 1,
+                ..NONE
+            },
+            true,
+            &two,
+            vec![],
+        ),
+        case(
+            Bounds { name: TWICE, deadlines: 1, deferrals: 1, twice: true, ..NONE },
+            true,
+            &one,
+            vec![undo_payment(), back()],
+        ),
+        case(
+            Bounds {
+                name: TOO_LATE,
+                ends: &["CANCELLED/PAYMENT_DECLINED", "CANCELLED/PAYMENT_TIMEOUT", "RENTED"],
+                deadlines: 1,
+                deferrals: 2,
+                any_order: true,
+                ..NONE
+            },
+            true,
+            &one,
+            vec![],
+        ),
         case(Bounds { name: "no such item", deadlines: 1, repeats: 2, ..NONE }, false, &one, vec![undo(), back()]),
         case(
-            Bounds { name: "cancellations, return and deadline at every point", deadlines: 1, deferrals: 2, ..NONE },
+            Bounds { name: CANCELLED, deadlines: 1, deferrals: 2, ..NONE },
             true,
             &one,
             vec![undo(), undo_payment(), back()],
@@ -186,7 +234,12 @@ fn the_nevers_of_gdmarket_hold_in_every_interleaving() {
             &one,
             vec![undo(), back()],
         ),
-        case(Bounds { name: "every message twice", deadlines: 1, repeats: 2, ..NONE }, true, &one, vec![undo()]),
+        case(
+            Bounds { name: "any two messages again at any point", deadlines: 1, repeats: 2, ..NONE },
+            true,
+            &one,
+            vec![undo()],
+        ),
         case(
             Bounds { name: "voids refused", deadlines: 1, deferrals: 2, repeats: 1, void_refused: true, ..NONE },
             true,
@@ -207,5 +260,5 @@ fn the_nevers_of_gdmarket_hold_in_every_interleaving() {
         "RENTED",
         "RETURNED",
     ];
-    check("gdmarket", walks, 100_000, &ends);
+    check("gdmarket", walks, &[STEP_FAILS, TWICE, CANCELLED, TOO_LATE], 100_000, &ends);
 }

@@ -58,12 +58,16 @@ pub(crate) struct Out<M> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) name: &'static str,
+    /// How sagas must end, each at least once and in no other way; empty: in any way.
+    pub(crate) ends: &'static [&'static str],
     /// Deadlines may pass at any point, as often as this.
     pub(crate) deadlines: u8,
     /// Payment calls without a definite answer.
     pub(crate) deferrals: u8,
-    /// Messages that are taken in twice.
+    /// Messages that are taken in twice, the second time at any point later.
     pub(crate) repeats: u8,
+    /// Every single message is taken in twice, one time behind the other.
+    pub(crate) twice: bool,
     /// Steps that fail of their own accord.
     pub(crate) failures: u8,
     /// Messages may overtake each other.
@@ -72,8 +76,17 @@ pub(crate) struct Bounds {
     pub(crate) void_refused: bool,
 }
 
-pub(crate) const NONE: Bounds =
-    Bounds { name: "", deadlines: 0, deferrals: 0, repeats: 0, failures: 0, any_order: false, void_refused: false };
+pub(crate) const NONE: Bounds = Bounds {
+    name: "",
+    ends: &[],
+    deadlines: 0,
+    deferrals: 0,
+    repeats: 0,
+    twice: false,
+    failures: 0,
+    any_order: false,
+    void_refused: false,
+};
 
 /// What the provider knows of a charge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -217,7 +230,13 @@ impl<B: Business> World<B> {
             if is_first || bounds.any_order {
                 let mut once = self.clone();
                 let message = once.under_way.remove(at);
-                once.take(&message, bounds, next);
+                if bounds.twice {
+                    let mut taken = Vec::new();
+                    once.take(&message, bounds, &mut taken);
+                    taken.into_iter().for_each(|world| world.take(&message, bounds, next));
+                } else {
+                    once.take(&message, bounds, next);
+                }
                 if self.repeats > 0 {
                     World { repeats: self.repeats - 1, ..self.clone() }.take(&message, bounds, next);
                 }

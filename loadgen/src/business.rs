@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use schemas::{AvroRecord, Codec, TopicSpec};
+use schemas::{AvroRecord, Codec, Topic, TopicSpec};
 use serde::Deserialize;
 
 use crate::audit::Auditor;
@@ -30,7 +30,12 @@ pub trait Business: Send + Sync {
     }
 
     /// Topics that clients write: the only ones that are replayed.
-    fn command_topics(&self) -> Vec<&'static str>;
+    fn commands(&self) -> &'static [CommandTopic];
+
+    /// Their names.
+    fn command_topics(&self) -> Vec<&'static str> {
+        self.commands().iter().map(|topic| topic.base).collect()
+    }
 
     /// The topics whose records say that a saga has come to an end.
     fn outcome_topics(&self) -> Vec<&'static str>;
@@ -49,7 +54,11 @@ pub trait Business: Send + Sync {
     fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall>;
 
     /// Key and value with times moved and ids made fresh, as the replay wants them.
-    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64);
+    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64) {
+        if let Some(topic) = self.commands().iter().find(|topic| topic.base == envelope.topic) {
+            (topic.renew)(envelope, &names.id_suffix, at_ms);
+        }
+    }
 
     /// The saga this command begins, if it begins one: what [`Business::ended`] will name.
     fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str>;
@@ -85,8 +94,85 @@ pub trait Business: Send + Sync {
     fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor>;
 
     /// A word for what a record is, for recorded traffic.
-    fn kind(&self, record: &LogRecord) -> &'static str;
+    fn kind(&self, record: &LogRecord) -> &'static str {
+        match (record.value.as_deref(), self.commands().iter().find(|topic| topic.base == record.topic)) {
+            (None, _) => "null",
+            (Some(value), Some(topic)) => (topic.kind)(value).unwrap_or("poison"),
+            (Some(_), None) => "event",
+        }
+    }
 }
+
+/// A command that clients write, as recorded traffic and replays need it.
+pub trait Replayed: AvroRecord + 'static {
+    /// Its format.
+    fn codec() -> &'static Codec<Self>;
+
+    /// A word for it.
+    fn kind(&self) -> &'static str;
+
+    /// Makes a new one of it: `suffix` behind every id, its time at `at_ms`.
+    fn renew(&mut self, suffix: &str, at_ms: i64);
+}
+
+/// A topic that clients write.
+pub struct CommandTopic {
+    base: &'static str,
+    /// The word for a command; `None`: it cannot be read.
+    kind: fn(&[u8]) -> Option<&'static str>,
+    renew: fn(&mut Envelope, &str, i64),
+}
+
+impl CommandTopic {
+    /// The topic of these commands.
+    pub const fn of<C: Replayed>(topic: &Topic<C>) -> Self {
+        CommandTopic {
+            base: topic.base(),
+            kind: |value| Some(C::codec().decode(value).ok()?.kind()),
+            renew: renew::<C>,
+        }
+    }
+}
+
+/// Writes a command of an envelope anew, with `suffix` behind its key. Poison stays the poison it is: what cannot be read
+/// is left alone.
+fn renew<C: Replayed>(envelope: &mut Envelope, suffix: &str, at_ms: i64) {
+    let Some(mut command) = envelope.value.as_deref().and_then(|value| C::codec().decode(value).ok()) else {
+        return;
+    };
+    command.renew(suffix, at_ms);
+    envelope.value = Some(C::codec().to_vec(&command));
+    if let Some(key) = &mut envelope.key {
+        key.extend_from_slice(suffix.as_bytes());
+    }
+}
+
+/// Makes a type of commands [`Replayed`] by a table: every kind, the word for it, its ids, and its time if it has one.
+macro_rules! replayed {
+    ($command:ident in $codec:expr, $kinds:ident {
+        $( $kind:ident: $word:expr, [$( $id:ident ),+] $(, $time:ident )?; )+
+    }) => {
+        impl $crate::business::Replayed for $command {
+            fn codec() -> &'static ::schemas::Codec<Self> {
+                &$codec
+            }
+
+            fn kind(&self) -> &'static str {
+                match self.command { $( $kinds::$kind(_) => $word, )+ }
+            }
+
+            fn renew(&mut self, suffix: &str, _at_ms: i64) {
+                match &mut self.command {
+                    $( $kinds::$kind(command) => {
+                        $( command.$id.push_str(suffix); )+
+                        $( command.$time = _at_ms; )?
+                    } )+
+                }
+            }
+        }
+    };
+}
+pub(crate) use replayed;
 
 /// How ids and topics of a replay differ from the file's.
 #[derive(Clone, Debug, Default)]
@@ -144,17 +230,4 @@ const ALL: &[&dyn Business] = &[&FashionStore, &Taxi, &Market, &Library];
 /// with the name of the business.
 pub fn is_anothers(business: &dyn Business, key: &str) -> bool {
     key.split_once(':').is_some_and(|(name, _)| name != business.name() && by_name(name).is_ok())
-}
-
-/// Writes a command of an envelope anew, with `suffix` behind its key. Poison stays the poison it is: what cannot be read
-/// is left alone.
-pub fn renew<T: AvroRecord>(envelope: &mut Envelope, codec: &Codec<T>, suffix: &str, change: impl FnOnce(&mut T)) {
-    let Some(mut command) = envelope.value.as_deref().and_then(|value| codec.decode(value).ok()) else {
-        return;
-    };
-    change(&mut command);
-    envelope.value = Some(codec.to_vec(&command));
-    if let Some(key) = &mut envelope.key {
-        key.extend_from_slice(suffix.as_bytes());
-    }
 }

@@ -89,6 +89,13 @@ impl<T: AvroRecord + Keyed> Codec<T> {
     }
 }
 
+impl<T: AvroRecord> Default for Codec<T> {
+    /// [`Codec::fixed`].
+    fn default() -> Self {
+        Self::fixed()
+    }
+}
+
 impl<T: AvroRecord> Codec<T> {
     /// The codec with the catalog's id: stored state, internal topics, and everything where there is no registry.
     ///

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::facts::Place;
+use super::findings::Check;
 
 /// What a holder wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,22 @@ impl Walk {
         match self.changes.last() {
             Some(Held::For(holder) | Held::By(holder)) => Some(holder),
             Some(Held::Free) | None => None,
+        }
+    }
+
+    /// What cannot be, about a thing (`book train`) and its holders (`rent`); `done` says what became of a holder that is
+    /// done with it.
+    pub fn check(&self, thing: &str, word: &str, done: &dyn Fn(&str) -> Option<String>, check: &mut Check<'_>) {
+        check.examined();
+        for fault in &self.faults {
+            let subject = format!("{thing}, {word} {}", fault.holder);
+            check.differs(subject, &fault.expected, &fault.found, fault.place.to_string());
+        }
+        if self.unanswered > 0 {
+            check.differs(thing, "every request answered", format!("{} without an answer", self.unanswered), "");
+        }
+        if let Some((holder, story)) = self.holder().and_then(|holder| Some((holder, done(holder)?))) {
+            check.differs(thing, "free", format!("kept for {word} {holder}: {story}"), "");
         }
     }
 }

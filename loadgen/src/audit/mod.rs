@@ -7,6 +7,7 @@ pub mod holds;
 pub mod payment;
 pub mod rules;
 mod run;
+pub mod saga;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod web;

@@ -2,10 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use schemas::Topic;
 use schemas::payment::{PaymentOutcome, PaymentRequest, PaymentRequestKind, PaymentResult};
 
 use super::Findings;
 use crate::ledger::Entry;
+
+/// The topics that payments of a business go over: requests, and their results.
+pub type Topics = (Topic<PaymentRequest>, Topic<PaymentResult>);
 
 /// A saga's payment, as the log has it.
 #[derive(Debug, Default)]
@@ -26,10 +30,10 @@ pub struct Payment {
 
 impl Payment {
     /// Takes in what was asked.
-    pub fn ask(&mut self, request: PaymentRequest) {
+    pub fn ask(&mut self, request: &PaymentRequest) {
         match request.kind {
-            PaymentRequestKind::Charge => drop(self.charge_keys.insert(request.idempotency_key)),
-            PaymentRequestKind::Refund => drop(self.refund_keys.insert(request.idempotency_key)),
+            PaymentRequestKind::Charge => drop(self.charge_keys.insert(request.idempotency_key.clone())),
+            PaymentRequestKind::Refund => drop(self.refund_keys.insert(request.idempotency_key.clone())),
             PaymentRequestKind::Void | PaymentRequestKind::Unknown => {}
         }
     }

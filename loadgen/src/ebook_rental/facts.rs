@@ -7,19 +7,17 @@ use schemas::ebook::{
     BookRequest, BookRequestKind, BookResult, DecisionCommandKind, RentCancelReason, RentCommandKind, RentEvent,
     RentEventKind, RentState, RentStatus, RequestRent, topics,
 };
-use schemas::payment::{PaymentRequest, PaymentResult};
 use schemas::{Codec, Keyed};
 
 use super::{COMMANDS, rules};
-use crate::audit::facts::{CLOCKS_APART_MS, Commands, Fold, Heard, History, Place, Poison, own, read};
+use crate::audit::facts::{CLOCKS_APART_MS, Commands, Fold, Heard, Place, Poison, own, read};
 use crate::audit::holds::{Answer, Ask, Asked};
-use crate::audit::payment::Payment;
+use crate::audit::saga::{Facts as _, Trace};
 
 /// One rent, as the log has it.
 #[derive(Debug, Default)]
 pub(super) struct Rent {
-    /// The first valid command that asked for it, and where it is.
-    pub(super) requested: Option<(RequestRent, Place)>,
+    pub(super) trace: Trace<RequestRent, RentState>,
     /// When the member brought the book back, by the records' times.
     pub(super) brought_back: Vec<i64>,
     /// What librarians decided, by command id.
@@ -30,7 +28,6 @@ pub(super) struct Rent {
     pub(super) answers: Vec<Answer>,
     /// As registered when the book was kept.
     pub(super) fee: i64,
-    pub(super) payment: Payment,
     pub(super) decide_asked: u32,
     pub(super) withdraw_asked: u32,
     /// What the librarian's side answered, with the decision's command.
@@ -39,10 +36,6 @@ pub(super) struct Rent {
     pub(super) started: Vec<i64>,
     pub(super) returned: u32,
     pub(super) cancelled: Vec<RentCancelReason>,
-    pub(super) history: History<RentState>,
-    /// Member and book as events have them; they may be read before their rent, from another topic.
-    said: Vec<(&'static str, [String; 2])>,
-    commands: Commands,
     librarians: Commands,
 }
 
@@ -62,45 +55,14 @@ impl Rent {
         started.is_some_and(|started| self.brought_back.iter().any(|at| *at > started + CLOCKS_APART_MS))
     }
 
-    /// Whether anything was done for it.
-    pub(super) fn has_effects(&self) -> bool {
-        let asked = self.take_asked + self.free_asked + self.decide_asked + self.withdraw_asked;
-        asked + self.returned > 0
-            || !(self.answers.is_empty() && self.payment.is_untouched() && self.approvals.is_empty())
-            || !(self.started.is_empty() && self.cancelled.is_empty())
-            || self.history.last.is_some()
-    }
-
     /// The book is not kept for this rent.
-    fn is_freed(&self) -> bool {
+    pub(super) fn is_freed(&self) -> bool {
         !self.was(&Answer::Taken) || self.was(&Answer::Freed)
     }
 
-    /// The state it rests in; `None` while something is under way. A paid rent may wait for the librarian.
-    pub(super) fn rests_in(&self) -> Option<RentState> {
-        if !self.cancelled.is_empty() {
-            return (self.is_freed() && self.payment.is_undone()).then_some(RentState::Canceled);
-        }
-        if self.returned > 0 {
-            return self.is_freed().then_some(RentState::Returned);
-        }
-        if !self.started.is_empty() {
-            return (self.free_asked == 0 && !self.must_return()).then_some(RentState::Approved);
-        }
-        let waits = self.decide_asked > 0 && self.withdraw_asked == 0 && self.approvals.is_empty();
-        waits.then_some(RentState::Paid)
-    }
-
-    /// The first event that says another member or book than the request does.
-    pub(super) fn event_differs(&self) -> Option<String> {
-        let (requested, _) = self.requested.as_ref()?;
-        let right = [&requested.user_id, &requested.book_id];
-        let (event, said) = self.said.iter().find(|(_, said)| said.each_ref() != right)?;
-        Some(format!("{event} of {}", said.join(" for ")))
-    }
-
+    /// What an event says of member and book.
     fn says(&mut self, event: &'static str, member: String, book: String) {
-        self.said.push((event, [member, book]));
+        self.trace.says(event, [member, book]);
     }
 }
 
@@ -121,53 +83,30 @@ pub(super) struct Facts {
     codecs: Codecs,
 }
 
+#[derive(Default)]
 struct Codecs {
     requests: Codec<BookRequest>,
     results: Codec<BookResult>,
-    payment_requests: Codec<PaymentRequest>,
-    payment_results: Codec<PaymentResult>,
     approval_requests: Codec<ApprovalRequest>,
     approval_results: Codec<ApprovalResult>,
     events: Codec<RentEvent>,
     statuses: Codec<RentStatus>,
 }
 
-impl Default for Codecs {
-    fn default() -> Self {
-        Codecs {
-            requests: Codec::fixed(),
-            results: Codec::fixed(),
-            payment_requests: Codec::fixed(),
-            payment_results: Codec::fixed(),
-            approval_requests: Codec::fixed(),
-            approval_results: Codec::fixed(),
-            events: Codec::fixed(),
-            statuses: Codec::fixed(),
-        }
-    }
-}
-
 impl Facts {
-    fn of(&mut self, id: &str) -> &mut Rent {
-        self.rents.entry(id.to_owned()).or_default()
-    }
-
     fn rent_command(&mut self, key: &[u8], value: &[u8], place: &Place, at_ms: i64) -> Result<Heard, Poison> {
         let command = read(&COMMANDS.rents, key, value)?;
         let rent = self.of(command.key());
-        if rent.commands.meet(&command)? == Heard::Again {
+        if rent.trace.commands.meet(&command)? == Heard::Again {
             return Ok(Heard::Again);
         }
         match command.command {
             RentCommandKind::RequestRent(request) => {
                 rules::request(&request).map_err(Poison::May)?;
-                if rent.requested.is_some() {
-                    return Ok(Heard::Again);
-                }
-                rent.requested = Some((request, place.clone()));
+                return Ok(rent.trace.begin(request, place));
             }
             // What is brought back without having been asked for (yet) is refused and has no effect.
-            RentCommandKind::ReturnBook(_) if rent.requested.is_some() => rent.brought_back.push(at_ms),
+            RentCommandKind::ReturnBook(_) if rent.trace.begun.is_some() => rent.brought_back.push(at_ms),
             RentCommandKind::ReturnBook(_) => {}
         }
         Ok(Heard::New)
@@ -268,14 +207,6 @@ impl Fold for Facts {
                 let result = own(&self.codecs.results, value)?;
                 self.book_result(&result)?;
             }
-            t if t == topics::PAYMENT_REQUESTS.base() => {
-                let request = own(&self.codecs.payment_requests, value)?;
-                self.of(&request.correlation_id.clone()).payment.ask(request);
-            }
-            t if t == topics::PAYMENT_RESULTS.base() => {
-                let result = own(&self.codecs.payment_results, value)?;
-                self.of(&result.correlation_id).payment.answer(&result);
-            }
             t if t == topics::APPROVAL_REQUESTS.base() => {
                 let request = own(&self.codecs.approval_requests, value)?;
                 let rent = self.of(&request.rent_id);
@@ -297,7 +228,7 @@ impl Fold for Facts {
             _ => {
                 let status = own(&self.codecs.statuses, value)?;
                 let rent = self.of(&status.rent_id);
-                rent.history.tell(status.status, status.version, place);
+                rent.trace.history.tell(status.status, status.version, place);
                 rent.says("RentStatus", status.user_id, status.book_id);
             }
         }

@@ -18,26 +18,24 @@ use schemas::ebook::{
 use schemas::{Codec, TopicSpec};
 
 use crate::audit::Auditor;
-use crate::business::{Business, Call, Names, NoCall, renew};
+use crate::audit::saga::SagaAuditor;
+use crate::business::{Business, Call, CommandTopic, NoCall, replayed};
 use crate::error::Error;
 use crate::generate::Params;
-use crate::log::LogRecord;
 use crate::traffic::Envelope;
-
-pub use audit::LibraryAuditor;
 
 /// The e-book rental of `SYSTEMS.md`.
 pub struct Library;
 
 /// Codecs of what clients write.
+#[derive(Default)]
 pub(crate) struct CommandCodecs {
     pub(crate) books: Codec<BookCommand>,
     pub(crate) rents: Codec<RentCommand>,
     pub(crate) decisions: Codec<DecisionCommand>,
 }
 
-pub(crate) static COMMANDS: LazyLock<CommandCodecs> =
-    LazyLock::new(|| CommandCodecs { books: Codec::fixed(), rents: Codec::fixed(), decisions: Codec::fixed() });
+pub(crate) static COMMANDS: LazyLock<CommandCodecs> = LazyLock::new(CommandCodecs::default);
 
 static EVENTS: LazyLock<Codec<RentEvent>> = LazyLock::new(Codec::fixed);
 
@@ -50,8 +48,10 @@ impl Business for Library {
         topics::ALL
     }
 
-    fn command_topics(&self) -> Vec<&'static str> {
-        vec![topics::BOOKS.base(), topics::RENTS.base(), topics::DECISIONS.base()]
+    fn commands(&self) -> &'static [CommandTopic] {
+        const COMMANDS: &[CommandTopic] =
+            &[CommandTopic::of(&topics::BOOKS), CommandTopic::of(&topics::RENTS), CommandTopic::of(&topics::DECISIONS)];
+        COMMANDS
     }
 
     fn outcome_topics(&self) -> Vec<&'static str> {
@@ -68,10 +68,6 @@ impl Business for Library {
 
     fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         rest::call(envelope, call)
-    }
-
-    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64) {
-        rewrite(envelope, &names.id_suffix, at_ms);
     }
 
     fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str> {
@@ -106,67 +102,20 @@ impl Business for Library {
     }
 
     fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor> {
-        Box::new(LibraryAuditor::new(partitions))
-    }
-
-    fn kind(&self, record: &LogRecord) -> &'static str {
-        let Some(value) = record.value.as_deref() else {
-            return "null";
-        };
-        if record.topic == topics::BOOKS.base() {
-            match COMMANDS.books.decode(value).map(|c| c.command) {
-                Ok(BookCommandKind::RegisterBook(_)) => generate::KIND_REGISTER,
-                Err(_) => "poison",
-            }
-        } else if record.topic == topics::RENTS.base() {
-            match COMMANDS.rents.decode(value).map(|c| c.command) {
-                Ok(RentCommandKind::RequestRent(_)) => generate::KIND_REQUEST,
-                Ok(RentCommandKind::ReturnBook(_)) => generate::KIND_RETURN,
-                Err(_) => "poison",
-            }
-        } else if record.topic == topics::DECISIONS.base() {
-            match COMMANDS.decisions.decode(value).map(|c| c.command) {
-                Ok(DecisionCommandKind::ApproveRent(_)) => generate::KIND_APPROVE,
-                Ok(DecisionCommandKind::RejectRent(_)) => generate::KIND_REJECT,
-                Err(_) => "poison",
-            }
-        } else {
-            "event"
-        }
+        Box::new(SagaAuditor::<facts::Facts>::new(self, partitions))
     }
 }
 
-/// Moves times to `at_ms` and puts `suffix` behind every id of books, rents and commands.
-fn rewrite(envelope: &mut Envelope, suffix: &str, at_ms: i64) {
-    if envelope.topic == topics::RENTS.base() {
-        renew(envelope, &COMMANDS.rents, suffix, |command| {
-            let (command_id, rent_id, requested_at) = match &mut command.command {
-                RentCommandKind::RequestRent(c) => {
-                    c.book_id.push_str(suffix);
-                    (&mut c.command_id, &mut c.rent_id, &mut c.requested_at)
-                }
-                RentCommandKind::ReturnBook(c) => (&mut c.command_id, &mut c.rent_id, &mut c.requested_at),
-            };
-            command_id.push_str(suffix);
-            rent_id.push_str(suffix);
-            *requested_at = at_ms;
-        });
-    } else if envelope.topic == topics::DECISIONS.base() {
-        renew(envelope, &COMMANDS.decisions, suffix, |command| {
-            let (command_id, rent_id, decided_at) = match &mut command.command {
-                DecisionCommandKind::ApproveRent(c) => (&mut c.command_id, &mut c.rent_id, &mut c.decided_at),
-                DecisionCommandKind::RejectRent(c) => (&mut c.command_id, &mut c.rent_id, &mut c.decided_at),
-            };
-            command_id.push_str(suffix);
-            rent_id.push_str(suffix);
-            *decided_at = at_ms;
-        });
-    } else if envelope.topic == topics::BOOKS.base() {
-        renew(envelope, &COMMANDS.books, suffix, |command| {
-            let BookCommandKind::RegisterBook(c) = &mut command.command;
-            c.command_id.push_str(suffix);
-            c.book_id.push_str(suffix);
-            c.requested_at = at_ms;
-        });
-    }
-}
+replayed! { BookCommand in COMMANDS.books, BookCommandKind {
+    RegisterBook: generate::KIND_REGISTER, [command_id, book_id], requested_at;
+} }
+
+replayed! { RentCommand in COMMANDS.rents, RentCommandKind {
+    RequestRent: generate::KIND_REQUEST, [command_id, rent_id, book_id], requested_at;
+    ReturnBook: generate::KIND_RETURN, [command_id, rent_id], requested_at;
+} }
+
+replayed! { DecisionCommand in COMMANDS.decisions, DecisionCommandKind {
+    ApproveRent: generate::KIND_APPROVE, [command_id, rent_id], decided_at;
+    RejectRent: generate::KIND_REJECT, [command_id, rent_id], decided_at;
+} }

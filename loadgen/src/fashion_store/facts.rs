@@ -7,18 +7,16 @@ use schemas::fashion::{
     OrderCancelled, OrderCommandKind, OrderState, OrderStatus, PlaceOrder, ProductCommandKind, StockOutcome,
     StockRejection, StockRequest, StockRequestKind, StockResult, topics,
 };
-use schemas::payment::{PaymentRequest, PaymentResult};
 use schemas::{Codec, Keyed};
 
 use super::{COMMANDS, rules};
-use crate::audit::facts::{Commands, Fold, Heard, History, Place, Poison, own, read};
-use crate::audit::payment::Payment;
+use crate::audit::facts::{Commands, Fold, Heard, Place, Poison, own, read};
+use crate::audit::saga::{Facts as _, Trace};
 
 /// One order, as the log has it.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// The first valid command that placed it, and where it is.
-    pub(super) placed: Option<(PlaceOrder, Place)>,
+    pub(super) trace: Trace<PlaceOrder, OrderState>,
     /// Valid cancellations behind it.
     pub(super) cancels: Vec<CancelRequester>,
     pub(super) reserve_asked: u32,
@@ -26,69 +24,18 @@ pub(super) struct Order {
     pub(super) reserved: u32,
     pub(super) released: u32,
     pub(super) rejected: Vec<StockRejection>,
-    pub(super) payment: Payment,
     pub(super) start_asked: u32,
     pub(super) started: u32,
     pub(super) recalled: u32,
     /// A recall came before its start.
     pub(super) recalled_first: bool,
-    /// What each event says was ordered; events may be read before their order, from another topic.
-    pub(super) said: Vec<Said>,
     pub(super) cancelled: Vec<CancellationReason>,
-    pub(super) history: History<OrderState>,
-    commands: Commands,
-}
-
-/// Product, quantity and price as an event has them.
-#[derive(Debug)]
-pub(super) struct Said {
-    event: &'static str,
-    product_id: String,
-    qty: i32,
-    price: Option<i64>,
 }
 
 impl Order {
-    /// The first event that says another product, quantity or price than the order does.
-    pub(super) fn event_differs(&self) -> Option<String> {
-        let (placed, _) = self.placed.as_ref()?;
-        let differs = |said: &&Said| {
-            said.product_id != placed.product_id
-                || said.qty != placed.qty
-                || said.price.is_some_and(|price| price != placed.price)
-        };
-        let said = self.said.iter().find(differs)?;
-        let price = said.price.map_or_else(String::new, |price| format!(" for {price}"));
-        Some(format!("{} of {} × {}{price}", said.event, said.qty, said.product_id))
-    }
-
-    fn says(&mut self, event: &'static str, product_id: String, qty: i32, price: Option<i64>) {
-        self.said.push(Said { event, product_id, qty, price });
-    }
-
-    /// Whether anything was done for it.
-    pub(super) fn has_effects(&self) -> bool {
-        let asked = self.reserve_asked + self.release_asked + self.start_asked;
-        let answered = self.reserved + self.released + self.started + self.recalled;
-        asked + answered > 0
-            || !(self.rejected.is_empty() && self.payment.is_untouched() && self.cancelled.is_empty())
-            || self.history.last.is_some()
-    }
-
     /// Delivered and not called back.
     pub(super) fn stands(&self) -> bool {
         self.started > 0 && self.cancelled.is_empty()
-    }
-
-    /// The state of an order at rest.
-    pub(super) fn rests_in(&self) -> Option<OrderState> {
-        if !self.cancelled.is_empty() {
-            Some(OrderState::Cancelled)
-        } else if self.at_rest() {
-            Some(OrderState::DeliveryStarted)
-        } else {
-            None
-        }
     }
 
     /// Nothing more is to come: delivered with nobody having cancelled, or cancelled with everything undone.
@@ -96,7 +43,7 @@ impl Order {
         if self.cancelled.is_empty() {
             self.started > 0 && self.cancels.is_empty()
         } else {
-            self.released >= self.reserved && self.payment.is_undone()
+            self.released >= self.reserved && self.trace.payment.is_undone()
         }
     }
 }
@@ -140,11 +87,10 @@ impl Product {
     }
 }
 
+#[derive(Default)]
 struct Codecs {
     stock_requests: Codec<StockRequest>,
     stock_results: Codec<StockResult>,
-    payment_requests: Codec<PaymentRequest>,
-    payment_results: Codec<PaymentResult>,
     delivery_requests: Codec<DeliveryRequest>,
     deliveries: Codec<DeliveryEvent>,
     cancellations: Codec<OrderCancelled>,
@@ -152,6 +98,7 @@ struct Codecs {
 }
 
 /// Everything the log says.
+#[derive(Default)]
 pub(super) struct Facts {
     pub(super) orders: HashMap<String, Order>,
     pub(super) products: BTreeMap<String, Product>,
@@ -159,41 +106,21 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new() -> Self {
-        Facts {
-            orders: HashMap::new(),
-            products: BTreeMap::new(),
-            codecs: Codecs {
-                stock_requests: Codec::fixed(),
-                stock_results: Codec::fixed(),
-                payment_requests: Codec::fixed(),
-                payment_results: Codec::fixed(),
-                delivery_requests: Codec::fixed(),
-                deliveries: Codec::fixed(),
-                cancellations: Codec::fixed(),
-                statuses: Codec::fixed(),
-            },
-        }
-    }
-
     fn order_command(&mut self, key: &[u8], value: &[u8], place: &Place) -> Result<Heard, Poison> {
         let command = read(&COMMANDS.orders, key, value)?;
-        let order = self.orders.entry(command.key().to_owned()).or_default();
-        if order.commands.meet(&command)? == Heard::Again {
+        let order = self.of(command.key());
+        if order.trace.commands.meet(&command)? == Heard::Again {
             return Ok(Heard::Again);
         }
         match command.command {
             OrderCommandKind::PlaceOrder(command) => {
                 rules::place(&command).map_err(Poison::May)?;
-                if order.placed.is_some() {
-                    return Ok(Heard::Again);
-                }
-                order.placed = Some((command, place.clone()));
+                return Ok(order.trace.begin(command, place));
             }
             OrderCommandKind::CancelOrder(command) => {
                 rules::cancel(&command).map_err(Poison::May)?;
                 // A cancellation of what is not there (yet) is refused and has no effect.
-                if order.placed.is_some() {
+                if order.trace.begun.is_some() {
                     order.cancels.push(command.requested_by);
                 }
             }
@@ -224,7 +151,7 @@ impl Facts {
     }
 
     fn stock_request(&mut self, request: StockRequest, place: &Place) {
-        let order = self.orders.entry(request.order_id.clone()).or_default();
+        let order = self.of(&request.order_id);
         let release = request.kind == StockRequestKind::Release;
         if release {
             order.release_asked += 1;
@@ -240,7 +167,7 @@ impl Facts {
     }
 
     fn stock_result(&mut self, result: StockResult) {
-        let order = self.orders.entry(result.order_id).or_default();
+        let order = self.of(&result.order_id);
         match result.outcome {
             StockOutcome::Reserved => order.reserved += 1,
             StockOutcome::Released => order.released += 1,
@@ -252,15 +179,15 @@ impl Facts {
     fn delivery(&mut self, event: DeliveryEvent) {
         match event.event {
             DeliveryEventKind::DeliveryStarted(event) => {
-                let order = self.orders.entry(event.order_id).or_default();
+                let order = self.of(&event.order_id);
                 order.started += 1;
                 order.recalled_first |= order.recalled > 0;
-                order.says("DeliveryStarted", event.product_id, event.qty, None);
+                order.trace.says("DeliveryStarted", [event.product_id, event.qty.to_string()]);
             }
             DeliveryEventKind::DeliveryCancelled(event) => {
-                let order = self.orders.entry(event.order_id).or_default();
+                let order = self.of(&event.order_id);
                 order.recalled += 1;
-                order.says("DeliveryCancelled", event.product_id, event.qty, None);
+                order.trace.says("DeliveryCancelled", [event.product_id, event.qty.to_string()]);
             }
         }
     }
@@ -285,17 +212,9 @@ impl Fold for Facts {
                 let result = own(&self.codecs.stock_results, value)?;
                 self.stock_result(result);
             }
-            t if t == topics::PAYMENT_REQUESTS.base() => {
-                let request = own(&self.codecs.payment_requests, value)?;
-                self.orders.entry(request.correlation_id.clone()).or_default().payment.ask(request);
-            }
-            t if t == topics::PAYMENT_RESULTS.base() => {
-                let result = own(&self.codecs.payment_results, value)?;
-                self.orders.entry(result.correlation_id.clone()).or_default().payment.answer(&result);
-            }
             t if t == topics::DELIVERY_REQUESTS.base() => {
                 let request = own(&self.codecs.delivery_requests, value)?;
-                let order = self.orders.entry(request.order_id).or_default();
+                let order = self.of(&request.order_id);
                 order.start_asked += u32::from(request.kind == DeliveryRequestKind::Start);
             }
             t if t == topics::DELIVERIES.base() => {
@@ -304,14 +223,15 @@ impl Fold for Facts {
             }
             t if t == topics::CANCELLATIONS.base() => {
                 let event = own(&self.codecs.cancellations, value)?;
-                let order = self.orders.entry(event.order_id).or_default();
+                let order = self.of(&event.order_id);
                 order.cancelled.push(event.reason);
-                order.says("OrderCancelled", event.product_id, event.qty, Some(event.price));
+                let said = [event.product_id, event.qty.to_string(), event.price.to_string()];
+                order.trace.says("OrderCancelled", said);
             }
             _ => {
                 let status = own(&self.codecs.statuses, value)?;
-                let order = self.orders.entry(status.order_id).or_default();
-                order.history.tell(status.status, status.version, place);
+                let order = self.of(&status.order_id);
+                order.trace.history.tell(status.status, status.version, place);
             }
         }
         Ok(())

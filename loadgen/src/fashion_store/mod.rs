@@ -20,25 +20,23 @@ use schemas::fashion::{
 use schemas::{Codec, TopicSpec};
 
 use crate::audit::Auditor;
-use crate::business::{Business, Call, Names, NoCall, renew};
+use crate::audit::saga::SagaAuditor;
+use crate::business::{Business, Call, CommandTopic, NoCall, replayed};
 use crate::error::Error;
 use crate::generate::Params;
-use crate::log::LogRecord;
 use crate::traffic::Envelope;
-
-pub use audit::FashionAuditor;
 
 /// The clothes shop of `SYSTEMS.md`.
 pub struct FashionStore;
 
 /// Codecs of what clients write.
+#[derive(Default)]
 pub(crate) struct CommandCodecs {
     pub(crate) products: Codec<ProductCommand>,
     pub(crate) orders: Codec<OrderCommand>,
 }
 
-pub(crate) static COMMANDS: LazyLock<CommandCodecs> =
-    LazyLock::new(|| CommandCodecs { products: Codec::fixed(), orders: Codec::fixed() });
+pub(crate) static COMMANDS: LazyLock<CommandCodecs> = LazyLock::new(CommandCodecs::default);
 
 static DELIVERIES: LazyLock<Codec<DeliveryEvent>> = LazyLock::new(Codec::fixed);
 static CANCELLATIONS: LazyLock<Codec<OrderCancelled>> = LazyLock::new(Codec::fixed);
@@ -52,8 +50,9 @@ impl Business for FashionStore {
         topics::ALL
     }
 
-    fn command_topics(&self) -> Vec<&'static str> {
-        vec![topics::PRODUCTS.base(), topics::ORDERS.base()]
+    fn commands(&self) -> &'static [CommandTopic] {
+        const COMMANDS: &[CommandTopic] = &[CommandTopic::of(&topics::PRODUCTS), CommandTopic::of(&topics::ORDERS)];
+        COMMANDS
     }
 
     fn outcome_topics(&self) -> Vec<&'static str> {
@@ -70,10 +69,6 @@ impl Business for FashionStore {
 
     fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         rest::call(envelope, call)
-    }
-
-    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64) {
-        rewrite(envelope, &names.id_suffix, at_ms);
     }
 
     fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str> {
@@ -110,55 +105,16 @@ impl Business for FashionStore {
     }
 
     fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor> {
-        Box::new(FashionAuditor::new(partitions))
-    }
-
-    fn kind(&self, record: &LogRecord) -> &'static str {
-        let Some(value) = record.value.as_deref() else {
-            return "null";
-        };
-        if record.topic == topics::PRODUCTS.base() {
-            match COMMANDS.products.decode(value).map(|c| c.command) {
-                Ok(ProductCommandKind::RegisterProduct(_)) => generate::KIND_REGISTER,
-                Ok(ProductCommandKind::RestockProduct(_)) => generate::KIND_RESTOCK,
-                Err(_) => "poison",
-            }
-        } else if record.topic == topics::ORDERS.base() {
-            match COMMANDS.orders.decode(value).map(|c| c.command) {
-                Ok(OrderCommandKind::PlaceOrder(_)) => generate::KIND_PLACE,
-                Ok(OrderCommandKind::CancelOrder(_)) => generate::KIND_CANCEL,
-                Err(_) => "poison",
-            }
-        } else {
-            "event"
-        }
+        Box::new(SagaAuditor::<facts::Facts>::new(self, partitions))
     }
 }
 
-/// Moves times to `at_ms` and puts `suffix` behind every id.
-fn rewrite(envelope: &mut Envelope, suffix: &str, at_ms: i64) {
-    if envelope.topic == topics::ORDERS.base() {
-        renew(envelope, &COMMANDS.orders, suffix, |command| match &mut command.command {
-            OrderCommandKind::PlaceOrder(place) => {
-                place.placed_at = at_ms;
-                for id in [&mut place.command_id, &mut place.order_id, &mut place.product_id] {
-                    id.push_str(suffix);
-                }
-            }
-            OrderCommandKind::CancelOrder(cancel) => {
-                cancel.requested_at = at_ms;
-                cancel.command_id.push_str(suffix);
-                cancel.order_id.push_str(suffix);
-            }
-        });
-    } else if envelope.topic == topics::PRODUCTS.base() {
-        renew(envelope, &COMMANDS.products, suffix, |command| {
-            let (command_id, product_id) = match &mut command.command {
-                ProductCommandKind::RegisterProduct(c) => (&mut c.command_id, &mut c.product_id),
-                ProductCommandKind::RestockProduct(c) => (&mut c.command_id, &mut c.product_id),
-            };
-            command_id.push_str(suffix);
-            product_id.push_str(suffix);
-        });
-    }
-}
+replayed! { ProductCommand in COMMANDS.products, ProductCommandKind {
+    RegisterProduct: generate::KIND_REGISTER, [command_id, product_id];
+    RestockProduct: generate::KIND_RESTOCK, [command_id, product_id];
+} }
+
+replayed! { OrderCommand in COMMANDS.orders, OrderCommandKind {
+    PlaceOrder: generate::KIND_PLACE, [command_id, order_id, product_id], placed_at;
+    CancelOrder: generate::KIND_CANCEL, [command_id, order_id], requested_at;
+} }

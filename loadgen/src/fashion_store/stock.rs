@@ -111,7 +111,7 @@ fn per_order(facts: &Facts, findings: &mut Findings) {
     let says = "pieces are taken once, given back once when the order ends undelivered or called back, and else kept";
     let mut check = findings.check("stock conserved", says);
     for (id, order) in &facts.orders {
-        let Some((_, place)) = &order.placed else {
+        let Some((_, place)) = &order.trace.begun else {
             continue;
         };
         let expected = expected_releases(order);

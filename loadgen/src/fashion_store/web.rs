@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemas::fashion::PlaceOrder;
 use serde_json::Value;
 
 use super::facts::{Facts, Order};
 use super::stock::expected_free;
 use crate::audit::Findings;
+use crate::audit::saga::{Facts as _, Saga as _};
 use crate::audit::web::{Listed, Want, by_id, compare, number};
 
 pub(super) const PRODUCTS: &str = "/products";
@@ -56,12 +58,10 @@ fn products(facts: &Facts, items: &[Value], findings: &mut Findings) {
 }
 
 fn order_list(facts: &Facts) -> Vec<Listed<'_>> {
-    facts.orders.iter().filter_map(|(id, order)| entry(id, order)).collect()
-}
-
-fn entry<'a>(id: &'a String, order: &'a Order) -> Option<Listed<'a>> {
-    let (placed, _) = order.placed.as_ref()?;
-    let mut wants = vec![("qty", Want::Number(placed.qty.into())), ("price", Want::Number(placed.price))];
-    wants.extend(order.rests_in().map(|state| ("status", Want::Text(state.symbol()))));
-    Some(Listed { id, wants })
+    let listed = |(id, order, placed, _): (_, &Order, &PlaceOrder, _)| {
+        let mut wants = vec![("qty", Want::Number(placed.qty.into())), ("price", Want::Number(placed.price))];
+        wants.extend(order.rests_in().map(|state| ("status", Want::Text(state.symbol()))));
+        Listed { id, wants }
+    };
+    facts.begun().map(listed).collect()
 }

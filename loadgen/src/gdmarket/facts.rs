@@ -7,14 +7,13 @@ use schemas::gdmarket::{
     RentalCancelReason, RentalCommandKind, RentalEvent, RentalEventKind, RentalState, RentalStatus, RequestRental,
     topics,
 };
-use schemas::payment::{PaymentRequest, PaymentResult};
 use schemas::{Codec, Keyed};
 
 use super::{COMMANDS, rules};
 use crate::audit::facts::{CLOCKS_APART_MS, Commands, Fold, Heard, History, Place, Poison, own, read};
 use crate::audit::holds::{Answer, Ask, Asked};
-use crate::audit::payment::Payment;
 use crate::audit::rules as values;
+use crate::audit::saga::{Facts as _, Trace};
 
 /// What a renter asks for after the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +37,7 @@ pub(super) enum End {
 /// One rental, as the log has it.
 #[derive(Debug, Default)]
 pub(super) struct Rental {
-    /// The first valid command that asked for it, and where it is.
-    pub(super) requested: Option<(RequestRental, Place)>,
+    pub(super) trace: Trace<RequestRental, RentalState>,
     /// What the renter asked for behind that, in the order of the log, with the records' times.
     pub(super) wishes: Vec<(Wish, i64)>,
     pub(super) lock_asked: u32,
@@ -49,15 +47,10 @@ pub(super) struct Rental {
     pub(super) answers: Vec<Answer>,
     /// As registered when the item was locked.
     pub(super) fee: i64,
-    pub(super) payment: Payment,
     /// When it began, by the clock of the saga; more than one is a fault.
     pub(super) started: Vec<i64>,
     pub(super) returned: u32,
     pub(super) cancelled: Vec<RentalCancelReason>,
-    pub(super) history: History<RentalState>,
-    /// Item and renter as events have them; they may be read before their rental, from another topic.
-    said: Vec<(&'static str, [String; 2])>,
-    commands: Commands,
 }
 
 impl Rental {
@@ -85,42 +78,14 @@ impl Rental {
         End::Any
     }
 
-    /// Whether anything was done for it.
-    pub(super) fn has_effects(&self) -> bool {
-        let counted = self.lock_asked + self.hand_out_asked + self.release_asked + self.returned;
-        counted > 0
-            || !(self.answers.is_empty() && self.payment.is_untouched())
-            || !(self.started.is_empty() && self.cancelled.is_empty())
-            || self.history.last.is_some()
-    }
-
     /// The item is not with, and not kept for, this rental.
-    fn is_freed(&self) -> bool {
+    pub(super) fn is_freed(&self) -> bool {
         !self.was(&Answer::Taken) || self.was(&Answer::Freed)
     }
 
-    /// The state it rests in; `None` while something is under way.
-    pub(super) fn rests_in(&self) -> Option<RentalState> {
-        if !self.cancelled.is_empty() {
-            (self.is_freed() && self.payment.is_undone()).then_some(RentalState::Cancelled)
-        } else if self.returned > 0 {
-            self.is_freed().then_some(RentalState::Returned)
-        } else {
-            let out = !self.started.is_empty() && self.release_asked == 0 && self.must_end() == End::Any;
-            out.then_some(RentalState::Rented)
-        }
-    }
-
-    /// The first event that says another item or renter than the request does.
-    pub(super) fn event_differs(&self) -> Option<String> {
-        let (requested, _) = self.requested.as_ref()?;
-        let right = [&requested.item_id, &requested.renter_id];
-        let (event, said) = self.said.iter().find(|(_, said)| said.each_ref() != right)?;
-        Some(format!("{event} of {}", said.join(" for ")))
-    }
-
+    /// What an event says of item and renter.
     fn says(&mut self, event: &'static str, item: String, renter: String) {
-        self.said.push((event, [item, renter]));
+        self.trace.says(event, [item, renter]);
     }
 }
 
@@ -145,49 +110,26 @@ pub(super) struct Facts {
     codecs: Codecs,
 }
 
+#[derive(Default)]
 struct Codecs {
     requests: Codec<ItemRequest>,
     results: Codec<ItemResult>,
-    payment_requests: Codec<PaymentRequest>,
-    payment_results: Codec<PaymentResult>,
     events: Codec<RentalEvent>,
     statuses: Codec<RentalStatus>,
     item_statuses: Codec<ItemStatus>,
 }
 
-impl Default for Codecs {
-    fn default() -> Self {
-        Codecs {
-            requests: Codec::fixed(),
-            results: Codec::fixed(),
-            payment_requests: Codec::fixed(),
-            payment_results: Codec::fixed(),
-            events: Codec::fixed(),
-            statuses: Codec::fixed(),
-            item_statuses: Codec::fixed(),
-        }
-    }
-}
-
 impl Facts {
-    fn of(&mut self, id: &str) -> &mut Rental {
-        self.rentals.entry(id.to_owned()).or_default()
-    }
-
     fn rental_command(&mut self, key: &[u8], value: &[u8], place: &Place, at_ms: i64) -> Result<Heard, Poison> {
         let command = read(&COMMANDS.rentals, key, value)?;
         let rental = self.of(command.key());
-        if rental.commands.meet(&command)? == Heard::Again {
+        if rental.trace.commands.meet(&command)? == Heard::Again {
             return Ok(Heard::Again);
         }
         let wish = match command.command {
             RentalCommandKind::RequestRental(request) => {
                 rules::request(&request).map_err(Poison::May)?;
-                if rental.requested.is_some() {
-                    return Ok(Heard::Again);
-                }
-                rental.requested = Some((request, place.clone()));
-                return Ok(Heard::New);
+                return Ok(rental.trace.begin(request, place));
             }
             RentalCommandKind::CancelRental(cancel) => {
                 values::text(&cancel.reason).map_err(Poison::May)?;
@@ -200,7 +142,7 @@ impl Facts {
             RentalCommandKind::ReturnItem(_) => Wish::Return,
         };
         // What is asked of a rental that is not there (yet) is refused and has no effect.
-        if rental.requested.is_some() {
+        if rental.trace.begun.is_some() {
             rental.wishes.push((wish, at_ms));
         }
         Ok(Heard::New)
@@ -293,14 +235,6 @@ impl Fold for Facts {
                 let result = own(&self.codecs.results, value)?;
                 self.item_result(&result)?;
             }
-            t if t == topics::PAYMENT_REQUESTS.base() => {
-                let request = own(&self.codecs.payment_requests, value)?;
-                self.of(&request.correlation_id.clone()).payment.ask(request);
-            }
-            t if t == topics::PAYMENT_RESULTS.base() => {
-                let result = own(&self.codecs.payment_results, value)?;
-                self.of(&result.correlation_id).payment.answer(&result);
-            }
             t if t == topics::RENTAL_EVENTS.base() => {
                 let event = own(&self.codecs.events, value)?;
                 self.event(event.event);
@@ -308,7 +242,7 @@ impl Fold for Facts {
             t if t == topics::RENTAL_STATUS.base() => {
                 let status = own(&self.codecs.statuses, value)?;
                 let rental = self.of(&status.rental_id);
-                rental.history.tell(status.status, status.version, place);
+                rental.trace.history.tell(status.status, status.version, place);
                 rental.says("RentalStatus", status.item_id, status.renter_id);
             }
             _ => {

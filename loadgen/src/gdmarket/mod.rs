@@ -17,25 +17,23 @@ use schemas::gdmarket::{
 use schemas::{Codec, TopicSpec};
 
 use crate::audit::Auditor;
-use crate::business::{Business, Call, Names, NoCall, renew};
+use crate::audit::saga::SagaAuditor;
+use crate::business::{Business, Call, CommandTopic, NoCall, replayed};
 use crate::error::Error;
 use crate::generate::Params;
-use crate::log::LogRecord;
 use crate::traffic::Envelope;
-
-pub use audit::MarketAuditor;
 
 /// The rental market of `SYSTEMS.md`.
 pub struct Market;
 
 /// Codecs of what clients write.
+#[derive(Default)]
 pub(crate) struct CommandCodecs {
     pub(crate) items: Codec<ItemCommand>,
     pub(crate) rentals: Codec<RentalCommand>,
 }
 
-pub(crate) static COMMANDS: LazyLock<CommandCodecs> =
-    LazyLock::new(|| CommandCodecs { items: Codec::fixed(), rentals: Codec::fixed() });
+pub(crate) static COMMANDS: LazyLock<CommandCodecs> = LazyLock::new(CommandCodecs::default);
 
 static EVENTS: LazyLock<Codec<RentalEvent>> = LazyLock::new(Codec::fixed);
 
@@ -48,8 +46,9 @@ impl Business for Market {
         topics::ALL
     }
 
-    fn command_topics(&self) -> Vec<&'static str> {
-        vec![topics::ITEMS.base(), topics::RENTALS.base()]
+    fn commands(&self) -> &'static [CommandTopic] {
+        const COMMANDS: &[CommandTopic] = &[CommandTopic::of(&topics::ITEMS), CommandTopic::of(&topics::RENTALS)];
+        COMMANDS
     }
 
     fn outcome_topics(&self) -> Vec<&'static str> {
@@ -66,10 +65,6 @@ impl Business for Market {
 
     fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         rest::call(envelope, call)
-    }
-
-    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64) {
-        rewrite(envelope, &names.id_suffix, at_ms);
     }
 
     fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str> {
@@ -103,59 +98,18 @@ impl Business for Market {
     }
 
     fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor> {
-        Box::new(MarketAuditor::new(partitions))
-    }
-
-    fn kind(&self, record: &LogRecord) -> &'static str {
-        let Some(value) = record.value.as_deref() else {
-            return "null";
-        };
-        if record.topic == topics::ITEMS.base() {
-            match COMMANDS.items.decode(value).map(|c| c.command) {
-                Ok(ItemCommandKind::RegisterItem(_)) => generate::KIND_REGISTER,
-                Ok(ItemCommandKind::DeleteItem(_)) => generate::KIND_DELETE,
-                Err(_) => "poison",
-            }
-        } else if record.topic == topics::RENTALS.base() {
-            match COMMANDS.rentals.decode(value).map(|c| c.command) {
-                Ok(RentalCommandKind::RequestRental(_)) => generate::KIND_REQUEST,
-                Ok(RentalCommandKind::CancelRental(_)) => generate::KIND_CANCEL,
-                Ok(RentalCommandKind::CancelPayment(_)) => generate::KIND_CANCEL_PAYMENT,
-                Ok(RentalCommandKind::ReturnItem(_)) => generate::KIND_RETURN,
-                Err(_) => "poison",
-            }
-        } else {
-            "event"
-        }
+        Box::new(SagaAuditor::<facts::Facts>::new(self, partitions))
     }
 }
 
-/// Moves times to `at_ms` and puts `suffix` behind every id of items, rentals and commands.
-fn rewrite(envelope: &mut Envelope, suffix: &str, at_ms: i64) {
-    if envelope.topic == topics::RENTALS.base() {
-        renew(envelope, &COMMANDS.rentals, suffix, |command| {
-            let (command_id, rental_id, requested_at) = match &mut command.command {
-                RentalCommandKind::RequestRental(c) => {
-                    c.item_id.push_str(suffix);
-                    (&mut c.command_id, &mut c.rental_id, &mut c.requested_at)
-                }
-                RentalCommandKind::CancelPayment(c) => (&mut c.command_id, &mut c.rental_id, &mut c.requested_at),
-                RentalCommandKind::CancelRental(c) => (&mut c.command_id, &mut c.rental_id, &mut c.requested_at),
-                RentalCommandKind::ReturnItem(c) => (&mut c.command_id, &mut c.rental_id, &mut c.requested_at),
-            };
-            command_id.push_str(suffix);
-            rental_id.push_str(suffix);
-            *requested_at = at_ms;
-        });
-    } else if envelope.topic == topics::ITEMS.base() {
-        renew(envelope, &COMMANDS.items, suffix, |command| {
-            let (command_id, item_id, requested_at) = match &mut command.command {
-                ItemCommandKind::RegisterItem(c) => (&mut c.command_id, &mut c.item_id, &mut c.requested_at),
-                ItemCommandKind::DeleteItem(c) => (&mut c.command_id, &mut c.item_id, &mut c.requested_at),
-            };
-            command_id.push_str(suffix);
-            item_id.push_str(suffix);
-            *requested_at = at_ms;
-        });
-    }
-}
+replayed! { ItemCommand in COMMANDS.items, ItemCommandKind {
+    RegisterItem: generate::KIND_REGISTER, [command_id, item_id], requested_at;
+    DeleteItem: generate::KIND_DELETE, [command_id, item_id], requested_at;
+} }
+
+replayed! { RentalCommand in COMMANDS.rentals, RentalCommandKind {
+    RequestRental: generate::KIND_REQUEST, [command_id, rental_id, item_id], requested_at;
+    CancelRental: generate::KIND_CANCEL, [command_id, rental_id], requested_at;
+    CancelPayment: generate::KIND_CANCEL_PAYMENT, [command_id, rental_id], requested_at;
+    ReturnItem: generate::KIND_RETURN, [command_id, rental_id], requested_at;
+} }

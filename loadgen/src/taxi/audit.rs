@@ -3,16 +3,15 @@
 //! Who gets a call is computed again from the order of the acceptances on the log. What is not on it is when, among them,
 //! the call came onto the list and off it again: there the events themselves are believed, as far as they make sense.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use schemas::taxi::{AcceptanceRejection, CallState};
+use schemas::taxi::{AcceptanceRejection, CallState, CallTaxi};
+use serde_json::Value;
 
-use super::Taxi;
 use super::facts::{Acceptance, Call, Facts, Told};
-use crate::audit::facts::Reader;
+use crate::audit::Findings;
+use crate::audit::saga::{self, Facts as _, Saga, Trace};
 use crate::audit::web::{Listed, Want, compare};
-use crate::audit::{Auditor, Evidence, Findings};
-use crate::log::LogRecord;
 
 /// The words for a driver who comes too late, as the seed has them.
 const ALREADY_ASSIGNED: &str = "배차완료된 콜입니다";
@@ -20,71 +19,99 @@ const ALREADY_ASSIGNED: &str = "배차완료된 콜입니다";
 /// Collections that show calls.
 const PATHS: &[&str] = &["/passengers", "/calls"];
 
-/// Folds the log and judges it.
-pub struct TaxiAuditor {
-    facts: Facts,
-    reader: Reader,
-}
+impl Saga for Call {
+    type Request = CallTaxi;
+    type State = CallState;
+    const WORD: &'static str = "call";
 
-impl TaxiAuditor {
-    /// `partitions` tells how many partitions a topic has, where that is known.
-    pub fn new(partitions: &dyn Fn(&str) -> Option<i32>) -> Self {
-        TaxiAuditor { facts: Facts::default(), reader: Reader::new(&Taxi, partitions) }
+    fn trace(&self) -> &Trace<CallTaxi, CallState> {
+        &self.trace
     }
 
-    fn invented(&self, findings: &mut Findings) {
-        let says = "nothing happens to a call that nobody made; events say what was called; all we write can be read";
-        let mut check = findings.check("nothing invented", says);
-        for (id, call) in &self.facts.calls {
-            let subject = format!("call {id}");
-            let nobodys = call.called.is_none() && call.has_effects();
-            check.holds(!nobodys, &subject, "called", || progress(call), String::new);
-            if let Some(event) = call.event_differs() {
-                check.differs(subject, "events of what was called", event, "");
+    fn trace_mut(&mut self) -> &mut Trace<CallTaxi, CallState> {
+        &mut self.trace
+    }
+
+    fn words(call: &CallTaxi) -> Vec<String> {
+        vec![call.passenger_id.clone(), call.start_location.clone(), call.end_location.clone()]
+    }
+
+    /// Turning drivers away is nothing that is done for a call.
+    fn is_touched(&self) -> bool {
+        let counted = self.list_asked + self.listed + self.expired > 0 || !self.assigned.is_empty();
+        let turned_away =
+            |told: &Told| matches!(told, Told::Rejected { reason, .. } if *reason == AcceptanceRejection::UnknownCall);
+        counted || !self.told.iter().all(|(told, _)| turned_away(told))
+    }
+
+    fn rests_in(&self) -> Option<CallState> {
+        Some(decide(self).state(self))
+    }
+
+    /// Until everything asked is answered, and the passenger knows.
+    fn is_open(&self) -> bool {
+        let decided = decide(self);
+        let known = self.trace.begun.is_none()
+            || (decided.standing != Standing::Unlisted && self.trace.history.last == Some(decided.state(self)));
+        !known || decided.unanswered > 0
+    }
+
+    fn story(&self) -> String {
+        self.progress()
+    }
+
+    fn progress(&self) -> String {
+        format!(
+            "asked for the list {} ×, listed {} ×, assigned {} ×, expired {} ×, status {}",
+            self.list_asked,
+            self.listed,
+            self.assigned.len(),
+            self.expired,
+            self.trace.history.words()
+        )
+    }
+}
+
+impl saga::Facts for Facts {
+    type Saga = Call;
+    const COLLECTIONS: &'static [&'static str] = PATHS;
+
+    fn sagas(&self) -> &HashMap<String, Call> {
+        &self.calls
+    }
+
+    fn sagas_mut(&mut self) -> &mut HashMap<String, Call> {
+        &mut self.calls
+    }
+
+    fn judge(&self, findings: &mut Findings) {
+        not_lost(self, findings);
+        one_driver(self, findings);
+        passenger_sees(self, findings);
+    }
+
+    fn judge_web(&self, collections: &BTreeMap<String, Vec<Value>>, findings: &mut Findings) {
+        let known: Vec<_> = self
+            .begun()
+            .map(|(id, call, ..)| {
+                let mut wants = vec![("state", Want::Text(decide(call).state(call).symbol()))];
+                wants.extend(call.assigned.first().map(|driver| ("driverId", Want::Text(driver))));
+                Listed { id, wants }
+            })
+            .collect();
+        for path in PATHS {
+            if let Some(items) = collections.get(*path) {
+                compare((path, "id", "call"), items, &known, findings);
             }
         }
-        self.reader.check_readable(&mut check);
-    }
-}
-
-impl Auditor for TaxiAuditor {
-    fn observe(&mut self, record: LogRecord) {
-        self.reader.observe(&record, &mut self.facts);
     }
 
-    fn open(&self) -> u64 {
-        self.facts.calls.values().filter(|call| !is_at_rest(call)).count() as u64
-    }
-
-    fn collections(&self) -> &'static [&'static str] {
-        PATHS
-    }
-
-    fn check(&self, evidence: &Evidence, findings: &mut Findings) {
-        not_lost(&self.facts, findings);
-        one_driver(&self.facts, findings);
-        passenger_sees(&self.facts, findings);
-        self.invented(findings);
-        self.reader.check_dead_letters(findings);
-        web(&self.facts, evidence, findings);
-    }
-
-    fn summary(&self) -> BTreeMap<String, u64> {
-        let mut summary = BTreeMap::new();
-        let mut add = |name: &str, count: u64| *summary.entry(name.to_owned()).or_default() += count;
-        for call in self.facts.calls.values() {
-            add("acceptances", call.acceptances.len() as u64);
+    fn count(&self, add: &mut dyn FnMut(&str, u64)) {
+        for call in self.calls.values() {
             let rejected = |told: &Told| matches!(told, Told::Rejected { .. });
+            add("acceptances", call.acceptances.len() as u64);
             add("drivers told no", call.told.iter().filter(|(told, _)| rejected(told)).count() as u64);
-            if call.called.is_some() {
-                add("calls", 1);
-                add(&decide(call).state(call).symbol().to_lowercase(), 1);
-            }
         }
-        for (name, count) in self.reader.summary() {
-            add(name, count);
-        }
-        summary
     }
 }
 
@@ -178,37 +205,14 @@ fn answered(standing: &Standing, acceptance: &Acceptance, answer: &Told) -> Resu
     }
 }
 
-/// Nothing is under way: everything asked is answered, and the passenger knows.
-fn is_at_rest(call: &Call) -> bool {
-    let decided = decide(call);
-    let known = call.called.is_none()
-        || (decided.standing != Standing::Unlisted && call.history.last == Some(decided.state(call)));
-    known && decided.unanswered == 0
-}
-
-fn progress(call: &Call) -> String {
-    format!(
-        "asked for the list {} ×, listed {} ×, assigned {} ×, expired {} ×, status {}",
-        call.list_asked,
-        call.listed,
-        call.assigned.len(),
-        call.expired,
-        call.history.words()
-    )
-}
-
-fn called(facts: &Facts) -> impl Iterator<Item = (&String, &Call, String)> {
-    facts.calls.iter().filter_map(|(id, call)| Some((id, call, call.called.as_ref()?.1.to_string())))
-}
-
 fn not_lost(facts: &Facts, findings: &mut Findings) {
     let says = "every call comes onto the list once, and its passenger and the drivers are told so";
     let mut check = findings.check("no call lost", says);
-    for (id, call, at) in called(facts) {
+    for (id, call, _, at) in facts.begun() {
         let told = call.told.iter().filter(|(told, _)| *told == Told::Listed).count();
         let once = call.list_asked == 1 && call.listed == 1 && told == 1;
         let expected = "asked for the list once, listed once, told once";
-        let found = || format!("{}; drivers told {told} ×", progress(call));
+        let found = || format!("{}; drivers told {told} ×", call.progress());
         check.holds(once, &format!("call {id}"), expected, found, || at);
     }
 }
@@ -233,46 +237,30 @@ fn one_driver(facts: &Facts, findings: &mut Findings) {
         };
         if call.assigned != winner {
             let found = format!("assigned to {:?}", call.assigned);
-            check.differs(&subject, format!("assigned to {winner:?}"), found, progress(call));
+            check.differs(&subject, format!("assigned to {winner:?}"), found, call.progress());
         }
         if call.expired > usize::from(winner.is_empty()) as u32 {
-            check.differs(&subject, "expired at most once, and never when assigned", progress(call), "");
+            check.differs(&subject, "expired at most once, and never when assigned", call.progress(), "");
         }
         if decided.standing == Standing::Expired && call.expired == 0 {
-            check.differs(&subject, "expired before a driver is told so", progress(call), "");
+            check.differs(&subject, "expired before a driver is told so", call.progress(), "");
         }
     }
 }
 
 fn passenger_sees(facts: &Facts, findings: &mut Findings) {
-    let says =
-        "the passenger is told every change once, without a gap, ending in what the list decided, with the driver";
+    let says = "the passenger is told the driver who has the call";
     let mut check = findings.check("the passenger sees it", says);
-    for (id, call, at) in called(facts) {
-        let (subject, decided) = (format!("call {id}"), decide(call));
-        let expected = decided.state(call);
-        call.history.check(&subject, Some(expected), &at, &mut check);
+    for (id, call, _, at) in facts.begun() {
+        check.examined();
+        let decided = decide(call);
         let driver = match &decided.standing {
             Standing::Taken(driver) => Some(driver),
             _ => None,
         };
         if call.seen_driver.as_ref() != driver {
-            check.differs(subject, format!("driver {driver:?}"), format!("driver {:?}", call.seen_driver), at);
-        }
-    }
-}
-
-fn web(facts: &Facts, evidence: &Evidence, findings: &mut Findings) {
-    let known: Vec<_> = called(facts)
-        .map(|(id, call, _)| {
-            let mut wants = vec![("state", Want::Text(decide(call).state(call).symbol()))];
-            wants.extend(call.assigned.first().map(|driver| ("driverId", Want::Text(driver))));
-            Listed { id, wants }
-        })
-        .collect();
-    for path in PATHS {
-        if let Some(items) = evidence.collections.get(*path) {
-            compare((path, "id", "call"), items, &known, findings);
+            let found = format!("driver {:?}", call.seen_driver);
+            check.differs(format!("call {id}"), format!("driver {driver:?}"), found, at);
         }
     }
 }

@@ -9,13 +9,13 @@ use schemas::taxi::{
 use schemas::{Codec, Keyed};
 
 use super::{COMMANDS, rules};
-use crate::audit::facts::{Commands, Fold, Heard, History, Place, Poison, own, read};
+use crate::audit::facts::{Commands, Fold, Heard, Place, Poison, own, read};
+use crate::audit::saga::{Facts as _, Trace};
 
 /// One call, as the log has it.
 #[derive(Debug, Default)]
 pub(super) struct Call {
-    /// The first valid command that made it, and where it is.
-    pub(super) called: Option<(CallTaxi, Place)>,
+    pub(super) trace: Trace<CallTaxi, CallState>,
     /// Sound acceptances, each once, in the order of the log: that in which they are decided.
     pub(super) acceptances: Vec<Acceptance>,
     pub(super) list_asked: u32,
@@ -25,13 +25,8 @@ pub(super) struct Call {
     pub(super) expired: u32,
     /// What the call list told the drivers, in order.
     pub(super) told: Vec<(Told, Place)>,
-    /// What the passenger was told.
-    pub(super) history: History<CallState>,
     /// The driver that the passenger was told.
     pub(super) seen_driver: Option<String>,
-    /// Passenger, start and end as events have them; they may be read before their call, from another topic.
-    said: Vec<(&'static str, [String; 3])>,
-    callers: Commands,
     drivers: Commands,
 }
 
@@ -52,24 +47,9 @@ pub(super) enum Told {
 }
 
 impl Call {
-    /// Whether anything was done for it, other than turning drivers away.
-    pub(super) fn has_effects(&self) -> bool {
-        let counted = self.list_asked + self.listed + self.expired > 0 || !self.assigned.is_empty();
-        let turned_away =
-            |told: &Told| matches!(told, Told::Rejected { reason, .. } if *reason == AcceptanceRejection::UnknownCall);
-        counted || self.history.last.is_some() || !self.told.iter().all(|(told, _)| turned_away(told))
-    }
-
-    /// The first event that says another passenger or other places than the call does.
-    pub(super) fn event_differs(&self) -> Option<String> {
-        let (called, _) = self.called.as_ref()?;
-        let right = [&called.passenger_id, &called.start_location, &called.end_location];
-        let (event, said) = self.said.iter().find(|(_, said)| said.each_ref() != right)?;
-        Some(format!("{event} of {}", said.join(", ")))
-    }
-
+    /// What an event says of passenger, start and end.
     fn says(&mut self, event: &'static str, passenger: String, start: String, end: String) {
-        self.said.push((event, [passenger, start, end]));
+        self.trace.says(event, [passenger, start, end]);
     }
 }
 
@@ -80,6 +60,7 @@ pub(super) struct Facts {
     codecs: Codecs,
 }
 
+#[derive(Default)]
 struct Codecs {
     requests: Codec<CallRequest>,
     results: Codec<CallResult>,
@@ -87,17 +68,7 @@ struct Codecs {
     statuses: Codec<CallStatus>,
 }
 
-impl Default for Codecs {
-    fn default() -> Self {
-        Codecs { requests: Codec::fixed(), results: Codec::fixed(), events: Codec::fixed(), statuses: Codec::fixed() }
-    }
-}
-
 impl Facts {
-    fn of(&mut self, id: &str) -> &mut Call {
-        self.calls.entry(id.to_owned()).or_default()
-    }
-
     fn event(&mut self, event: CallEventKind, place: &Place) {
         let (id, told) = match event {
             CallEventKind::CallListed(e) => {
@@ -121,15 +92,12 @@ impl Fold for Facts {
         if place.topic == topics::PASSENGERS.base() {
             let command = read(&COMMANDS.passengers, key, value)?;
             let call = self.of(command.key());
-            if call.callers.meet(&command)? == Heard::Again {
+            if call.trace.commands.meet(&command)? == Heard::Again {
                 return Ok(Heard::Again);
             }
             let PassengerCommandKind::CallTaxi(command) = command.command;
             rules::call(&command).map_err(Poison::May)?;
-            if call.called.is_some() {
-                return Ok(Heard::Again);
-            }
-            call.called = Some((command, place.clone()));
+            return Ok(call.trace.begin(command, place));
         } else {
             let command = read(&COMMANDS.drivers, key, value)?;
             let call = self.of(command.key());
@@ -169,7 +137,7 @@ impl Fold for Facts {
             _ => {
                 let status = own(&self.codecs.statuses, value)?;
                 let call = self.of(&status.call_id);
-                call.history.tell(status.status, status.version, place);
+                call.trace.history.tell(status.status, status.version, place);
                 call.seen_driver = status.driver_id;
                 call.says("CallStatus", status.passenger_id, status.start_location, status.end_location);
             }

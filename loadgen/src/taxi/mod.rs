@@ -11,30 +11,29 @@ mod tests;
 
 use std::sync::LazyLock;
 
-use schemas::taxi::{CallState, CallStatus, DriverCommand, DriverCommandKind, PassengerCommand, topics};
-use schemas::taxi::{CallTaxi, PassengerCommandKind};
+use schemas::taxi::{
+    CallState, CallStatus, DriverCommand, DriverCommandKind, PassengerCommand, PassengerCommandKind, topics,
+};
 use schemas::{Codec, TopicSpec};
 
 use crate::audit::Auditor;
-use crate::business::{Business, Call, Names, NoCall, renew};
+use crate::audit::saga::SagaAuditor;
+use crate::business::{Business, Call, CommandTopic, NoCall, replayed};
 use crate::error::Error;
 use crate::generate::Params;
-use crate::log::LogRecord;
 use crate::traffic::Envelope;
-
-pub use audit::TaxiAuditor;
 
 /// The taxi calls of `SYSTEMS.md`.
 pub struct Taxi;
 
 /// Codecs of what clients write.
+#[derive(Default)]
 pub(crate) struct CommandCodecs {
     pub(crate) passengers: Codec<PassengerCommand>,
     pub(crate) drivers: Codec<DriverCommand>,
 }
 
-pub(crate) static COMMANDS: LazyLock<CommandCodecs> =
-    LazyLock::new(|| CommandCodecs { passengers: Codec::fixed(), drivers: Codec::fixed() });
+pub(crate) static COMMANDS: LazyLock<CommandCodecs> = LazyLock::new(CommandCodecs::default);
 
 static STATUSES: LazyLock<Codec<CallStatus>> = LazyLock::new(Codec::fixed);
 
@@ -47,8 +46,10 @@ impl Business for Taxi {
         topics::ALL
     }
 
-    fn command_topics(&self) -> Vec<&'static str> {
-        vec![topics::PASSENGERS.base(), topics::ACCEPTANCES.base()]
+    fn commands(&self) -> &'static [CommandTopic] {
+        const COMMANDS: &[CommandTopic] =
+            &[CommandTopic::of(&topics::PASSENGERS), CommandTopic::of(&topics::ACCEPTANCES)];
+        COMMANDS
     }
 
     fn outcome_topics(&self) -> Vec<&'static str> {
@@ -66,26 +67,6 @@ impl Business for Taxi {
 
     fn http_call(&self, envelope: &Envelope, call: &mut Call) -> Result<(), NoCall> {
         rest::call(envelope, call)
-    }
-
-    fn rewrite(&self, envelope: &mut Envelope, names: &Names, at_ms: i64) {
-        let suffix = names.id_suffix.as_str();
-        if envelope.topic == topics::PASSENGERS.base() {
-            renew(envelope, &COMMANDS.passengers, suffix, |command| {
-                let PassengerCommandKind::CallTaxi(CallTaxi { command_id, call_id, called_at, .. }) =
-                    &mut command.command;
-                *called_at = at_ms;
-                command_id.push_str(suffix);
-                call_id.push_str(suffix);
-            });
-        } else if envelope.topic == topics::ACCEPTANCES.base() {
-            renew(envelope, &COMMANDS.drivers, suffix, |command| {
-                let DriverCommandKind::AcceptCall(accept) = &mut command.command;
-                accept.accepted_at = at_ms;
-                accept.command_id.push_str(suffix);
-                accept.call_id.push_str(suffix);
-            });
-        }
     }
 
     fn begins<'a>(&self, envelope: &'a Envelope) -> Option<&'a str> {
@@ -115,20 +96,14 @@ impl Business for Taxi {
     }
 
     fn auditor(&self, partitions: &dyn Fn(&str) -> Option<i32>) -> Box<dyn Auditor> {
-        Box::new(TaxiAuditor::new(partitions))
-    }
-
-    fn kind(&self, record: &LogRecord) -> &'static str {
-        let Some(value) = record.value.as_deref() else {
-            return "null";
-        };
-        let (readable, kind) = if record.topic == topics::PASSENGERS.base() {
-            (COMMANDS.passengers.decode(value).is_ok(), generate::KIND_CALL)
-        } else if record.topic == topics::ACCEPTANCES.base() {
-            (COMMANDS.drivers.decode(value).is_ok(), generate::KIND_ACCEPT)
-        } else {
-            (true, "event")
-        };
-        if readable { kind } else { "poison" }
+        Box::new(SagaAuditor::<facts::Facts>::new(self, partitions))
     }
 }
+
+replayed! { PassengerCommand in COMMANDS.passengers, PassengerCommandKind {
+    CallTaxi: generate::KIND_CALL, [command_id, call_id], called_at;
+} }
+
+replayed! { DriverCommand in COMMANDS.drivers, DriverCommandKind {
+    AcceptCall: generate::KIND_ACCEPT, [command_id, call_id], accepted_at;
+} }

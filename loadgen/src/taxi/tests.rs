@@ -249,10 +249,10 @@ fn a_driver_wrongly_told_is_found() {
 
 #[test]
 fn a_passenger_who_does_not_see_it_is_found() {
-    finds("the passenger sees it", "call race", |w| w.remove(topics::CALL_STATUS.base(), 2));
-    finds("the passenger sees it", "call race", |w| w.status("race", CallState::Listed, Some("first")));
+    finds("status history", "call race", |w| w.remove(topics::CALL_STATUS.base(), 2));
+    finds("status history", "call race", |w| w.status("race", CallState::Listed, Some("first")));
     finds("the passenger sees it", "call race", |w| w.status("race", CallState::Assigned, Some("second")));
-    finds("the passenger sees it", "call race", |w| {
+    finds("status history", "call race", |w| {
         w.versions.insert("race".to_owned(), 7);
         w.status("race", CallState::Assigned, Some("first"));
     });

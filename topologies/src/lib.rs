@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 
 pub mod avro;
+mod codecs;
 pub mod ebook_rental;
 mod error;
 pub mod fashion_store;

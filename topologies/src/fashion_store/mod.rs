@@ -30,15 +30,11 @@ use schemas::fashion::topics;
 use schemas::state::CommandOutcome;
 use streams::serde::{I64, Utf8};
 use streams::store::{KeyValue, Timers as TimersSpec};
-use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
+use streams::{SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Keyed, Ledger, Payments, Runner, Timers};
-
-/// Commands come from clients in any language, some of which partition differently (librdkafka's default is CRC32): they
-/// are sent on to the partition where their state is.
-const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
+use crate::saga::{DueFormat, FROM_CLIENTS, Keyed, Ledger, Payments, Runner, Timers};
 
 /// A reservation outlives its order by once more the order's own time, so that a release always finds it.
 const RESERVATION_LIVES: i64 = 2;

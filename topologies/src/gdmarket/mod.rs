@@ -23,14 +23,11 @@ use schemas::gdmarket::topics;
 use schemas::state::{CommandOutcome, Hold};
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
-use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
+use streams::{SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
-
-/// Clients in any language may partition differently: their commands are sent on to where the state is.
-const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
+use crate::saga::{DueFormat, FROM_CLIENTS, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
 
 /// A hold outlives its rental by once more the rental's own time, so that a release always finds it.
 const HOLD_LIVES: i64 = 2;

@@ -1,8 +1,12 @@
 //! The door of a saga: records come in only under the key that their value names.
 
-use streams::{Context, ProcessError, Processor, Record};
+use streams::{Context, Misplaced, ProcessError, Processor, Record, SourceOptions};
 
 use super::check;
+
+/// Clients write in any language, and some partition differently (librdkafka's default is CRC32): their records are sent on
+/// to the partition where their state is.
+pub const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
 
 /// Takes records whose key is the id in their value, and hands them on as an event of the saga.
 ///

@@ -1,12 +1,10 @@
 //! Settings of taxi, with units and defaults.
 
-use std::sync::Arc;
-
 use schemas::taxi::{CallEvent, CallStatus, DriverCommand, PassengerCommand, topics};
-use schemas::{Codec, Registry};
 
 use super::saga::Rules;
 use crate::Error;
+use crate::codecs::codecs;
 use crate::saga::settings::{DAY_MS, HOUR_MS, check_positive};
 
 /// Settings of taxi.
@@ -60,41 +58,9 @@ impl Config {
     }
 }
 
-/// Formats of the topics whose schema ids a registry may give. Internal topics have fixed ids.
-#[derive(Clone, Debug)]
-pub struct Codecs {
-    /// Of `taxi.passengers`.
-    pub passengers: Codec<PassengerCommand>,
-    /// Of `taxi.acceptances`.
-    pub acceptances: Codec<DriverCommand>,
-    /// Of `taxi.call-events`.
-    pub call_events: Codec<CallEvent>,
-    /// Of `taxi.call-status`.
-    pub call_status: Codec<CallStatus>,
-}
-
-impl Codecs {
-    /// With the fixed ids: no registry.
-    #[must_use]
-    pub fn fixed() -> Self {
-        Codecs {
-            passengers: Codec::fixed(),
-            acceptances: Codec::fixed(),
-            call_events: Codec::fixed(),
-            call_status: Codec::fixed(),
-        }
-    }
-
-    /// With the ids of a registry, under the subjects of a deployment's topic prefix. This asks the registry.
-    ///
-    /// # Errors
-    /// [`Error::Registry`] when it gives no id.
-    pub fn resolve(prefix: &str, registry: &Arc<dyn Registry>) -> Result<Self, Error> {
-        Ok(Codecs {
-            passengers: Codec::for_topic(&topics::PASSENGERS, prefix, registry)?,
-            acceptances: Codec::for_topic(&topics::ACCEPTANCES, prefix, registry)?,
-            call_events: Codec::for_topic(&topics::CALL_EVENTS, prefix, registry)?,
-            call_status: Codec::for_topic(&topics::CALL_STATUS, prefix, registry)?,
-        })
-    }
+codecs! {
+    passengers: PassengerCommand = PASSENGERS,
+    acceptances: DriverCommand = ACCEPTANCES,
+    call_events: CallEvent = CALL_EVENTS,
+    call_status: CallStatus = CALL_STATUS,
 }

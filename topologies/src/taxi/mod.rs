@@ -22,14 +22,11 @@ use schemas::taxi::state::{Call, Passenger};
 use schemas::taxi::topics;
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
-use streams::{Misplaced, SourceOptions, Topology, TopologyBuilder};
+use streams::{SourceOptions, Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, Keyed, Ledger, Runner, Timers};
-
-/// Clients in any language may partition differently: their commands are sent on to where the state is.
-const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
+use crate::saga::{DueFormat, FROM_CLIENTS, Keyed, Ledger, Runner, Timers};
 
 /// The topology.
 ///

@@ -56,11 +56,14 @@ pub struct Job {
 
 /// Commands of a file, read ahead by a thread of its own so that decompressing a block delays no one.
 struct ReadAhead {
-    receiver: Receiver<Result<Envelope, Error>>,
+    receiver: Receiver<Vec<Result<Envelope, Error>>>,
 }
 
-/// Envelopes read ahead of the clock.
-const READ_AHEAD: usize = 4_096;
+/// Envelopes handed over at once: one by one, each would wake the reading thread.
+const READ_BATCH: usize = 256;
+
+/// Batches read ahead of the clock.
+const READ_AHEAD: usize = 16;
 
 impl ReadAhead {
     fn open(options: &Options, business: &'static dyn Business) -> Result<Self, Error> {
@@ -70,12 +73,14 @@ impl ReadAhead {
         let limit = options.limit.map_or(usize::MAX, |limit| limit as usize);
         let (sender, receiver) = sync_channel(READ_AHEAD);
         thread::spawn(move || {
-            let commands = reader.filter(|envelope| match envelope {
+            let is_command = |envelope: &Result<Envelope, Error>| match envelope {
                 Ok(envelope) => topics.contains(&envelope.topic.as_str()),
                 Err(_) => true,
-            });
-            for envelope in commands.take(limit) {
-                if sender.send(envelope).is_err() {
+            };
+            let mut commands = reader.filter(is_command).take(limit);
+            loop {
+                let batch: Vec<_> = commands.by_ref().take(READ_BATCH).collect();
+                if batch.is_empty() || sender.send(batch).is_err() {
                     return;
                 }
             }
@@ -118,7 +123,7 @@ fn drive(
     let commands = ReadAhead::open(options, business)?;
     let mut schedule = Schedule::new(options.pace);
     let mut start: Option<(Instant, i64)> = None;
-    for envelope in commands.receiver {
+    for envelope in commands.receiver.into_iter().flatten() {
         let mut envelope = envelope?;
         if start.is_none() {
             if business.is_setup(&envelope) {

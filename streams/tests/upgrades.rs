@@ -278,7 +278,7 @@ fn positions_without_a_fingerprint_are_taken_over() {
     let mut older = shop.cluster.connect("a");
     older.poll(Duration::ZERO, &mut Polled::default()).expect("joins");
     older.begin().expect("begins");
-    older.commit(Commit { positions: &positions, state: &state::Batch::new() }).expect("commits");
+    older.commit(Commit { positions: &positions, state: &state::Batch::new(), placements: &[] }).expect("commits");
 
     let more = Version { orders: |b, orders| orders.merge(&b.stream("web-orders", texts())), ..FIRST };
     shop.upgrade(&more);

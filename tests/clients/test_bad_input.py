@@ -27,7 +27,8 @@ def rows():
 
 @pytest.fixture(scope="module")
 def ahead(web):
-    """What the rows speak of: p1 with stock, o1 delivered, o2 cancelled, o3 with an open payment; a position far ahead."""
+    """What the rows speak of: p1 with stock, o1 delivered, o2 cancelled, o3 with an open payment; r1, a rent of an unknown
+    book; a position far ahead."""
     assert web.post("/products", {"id": "p1", "name": "A shirt", "price": 100, "stock": 100}).status_code == 201
     order = {"productId": "p1", "size": "S", "qty": 1, "price": 100}
     delivered = web.post("/orders", order | {"id": "o1"})
@@ -36,6 +37,7 @@ def ahead(web):
         web.wait_for(f"/orders/{placed}", lambda body: body["status"] == "DELIVERY_STARTED")
     web.delete("/orders/o2")
     web.wait_for("/orders/o2", lambda body: body["status"] == "CANCELLED")
+    assert web.post("/rents", {"id": "r1", "bookId": "b1"}).status_code == 201
     with web.payments(outage=True):
         assert web.post("/orders", order | {"id": "o3"}, Prefer="wait=0").status_code == 201
         web.wait_for("/orders/o3", lambda body: body["status"] == "PAYMENT_DEFERRED")

@@ -184,7 +184,7 @@ fn topology() -> Result<Topology, streams::BuildError> {
     let commands = b.store("commands", avro::store::<CommandOutcome>());
     let timers = b.store("timers", TimersSpec::new(DueFormat));
 
-    let from_clients = SourceOptions { misplaced: Misplaced::Forward };
+    let from_clients = SourceOptions { misplaced: Misplaced::Forward, ..SourceOptions::default() };
     let commands_in = b.source("spots", &[SPOT_COMMANDS.base()], Utf8, Avro::new(&Ids::codec()), from_clients);
     let (command_in, command) = b.processor("check-spot", Keyed::new(|c| Event::Command(Clone::clone(c))));
     let saga = Runner {

@@ -13,12 +13,10 @@ const REFRESHES_PER_RETENTION: i64 = 8;
 
 impl<L: Log> Worker<L> {
     pub(crate) fn commit_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
+        self.prove_channels(now)?;
         // A clock that was set back says nothing of how long it has been: commit, and count from there.
         let waited = if now < self.last_commit { i64::MAX } else { now.saturating_sub(self.last_commit) };
         let idle = !self.in_transaction && !self.slots.iter().any(|s| s.task.commit_needed);
-        if idle && waited >= limits::IDLE_COMMIT_MS {
-            self.prove_channels(now)?;
-        }
         if idle && (waited < limits::IDLE_COMMIT_MS || !self.slots.iter().any(Slot::has_passed_markers)) {
             return Ok(false);
         }

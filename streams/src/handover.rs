@@ -1,4 +1,5 @@
-//! Handing over: what one task writes to a repartition topic and another task of the same worker reads from it is given to
+//! Handing over: what one task writes to a topic of this topology's own (a repartition topic, or one whose source says that
+//! it is [`crate::SourceOptions::exclusive`]) and another task of the same worker reads from it is given to
 //! that task at once, inside the transaction that writes it. A record that passes four topics takes part in one transaction
 //! instead of five, and none of its hops waits for a commit and a fetch.
 //!
@@ -30,7 +31,7 @@ use crate::error::Error;
 use crate::limits::{HANDOVER_BYTES_MAX, IDLE_COMMIT_MS};
 use crate::log::{self, CommitAck, Log, Outgoing, Placement};
 use crate::record::Incoming;
-use crate::topology::{NodeKind, TopicRole, Topology};
+use crate::topology::{NodeKind, Topology};
 use crate::types::{Offset, Timestamp, TopicIndex, TopicPartition};
 use crate::worker::{Slot, Worker};
 
@@ -38,7 +39,7 @@ use crate::worker::{Slot, Worker};
 #[derive(Debug, Default)]
 pub(crate) struct Channel {
     /// Offset of the next record written there, while they are handed over; `None` while they go by way of the log. After a
-    /// commit the offset before is taken to be its marker's: the next records' placement, or an idle moment
+    /// commit the offset before is taken to be its marker's: the next records' placement, or a look at the log
     /// ([`Worker::prove_channels`]), shows whether that is so.
     next: Option<Offset>,
     /// Offset of the open transaction's first record there, if it was (or would be) handed over.
@@ -122,7 +123,8 @@ impl<L: Log> Worker<L> {
             .map(|(topic, def)| {
                 let reader = self.topology.subtopology_of_source(topic);
                 let mut concerned = writers(&self.topology, topic).chain(reader);
-                def.role == TopicRole::Repartition && concerned.all(|sub| has_all(&self.slots, sub))
+                let is_written = writers(&self.topology, topic).next().is_some();
+                def.exclusive && is_written && concerned.all(|sub| has_all(&self.slots, sub))
             })
             .collect();
         for slot in &mut self.slots {
@@ -141,7 +143,7 @@ impl<L: Log> Worker<L> {
     /// Opens the channels that everything has been read of, and says which tasks have to wait for the others.
     pub(crate) fn settle_channels(&mut self, now: Timestamp) -> Result<(), Error> {
         self.handover.held.clear();
-        let (hold, retry) = (self.config.handover_hold_ms, self.config.handover_retry_ms);
+        let (hold, retry) = (self.config.handover_hold_ms, self.config.handover_retry_ms.max(1));
         if !self.handover.unsettled || is_ahead(self.handover.off_until, now, retry) {
             return Ok(());
         }
@@ -212,8 +214,9 @@ impl<L: Log> Worker<L> {
         inputs.filter_map(|i| Some((i.partition, i.channel.as_ref()?))).filter_map(placement).collect()
     }
 
-    /// With nothing else to do: the log is asked whether it ends where the next records are to lie. Positions move behind the
-    /// markers then, so that a drained partition shows no lag; what somebody else wrote is found, and read.
+    /// Every [`IDLE_COMMIT_MS`] the log is asked of partitions that nothing was written to in the open transaction whether they
+    /// end where the next record is to lie. Positions move behind the markers then, so that a drained partition shows no lag;
+    /// what somebody else wrote is found, and read.
     pub(crate) fn prove_channels(&mut self, now: Timestamp) -> Result<(), Error> {
         if is_ahead(self.handover.proven_until, now, IDLE_COMMIT_MS) {
             return Ok(());
@@ -225,20 +228,38 @@ impl<L: Log> Worker<L> {
         if asked.is_empty() {
             return Ok(());
         }
-        let ranges = self.log.ranges(&asked)?;
-        for (tp, range) in asked.iter().zip(ranges) {
-            let Some(&(slot, input)) = self.routes.get(tp) else { continue };
-            let Some(slot) = self.slots.get_mut(slot) else { continue };
-            let channel = slot.task.buffer.inputs.get_mut(input).and_then(|i| i.channel.as_mut());
-            let Some(next) = channel.and_then(|c| c.next) else { continue };
-            if range.end > next {
-                let name = self.topology.topic_name(tp.topic);
-                let text = format!("{name}-{} ends at {} and not at {next}", tp.partition, range.end);
-                return Err(log::Error::Displaced(text).into());
+        let ends = match self.log.ends(&asked) {
+            Ok(ends) => ends,
+            Err(e @ log::Error::Fatal(_)) => return Err(e.into()),
+            // Asked again; a log that is away is nothing to give tasks up for.
+            Err(e) => {
+                tracing::debug!(error = %e, "the ends of handed-over topics are not known");
+                return Ok(());
             }
+        };
+        for (tp, end) in asked.iter().zip(ends) {
+            let Some(&(slot, i)) = self.routes.get(tp) else { continue };
+            let Some(slot) = self.slots.get_mut(slot) else { continue };
+            let Some(input) = slot.task.buffer.inputs.get_mut(i) else { continue };
+            let from = input.expected();
+            let Some(channel) = input.channel.as_mut() else { continue };
+            let Some(next) = channel.next else { continue };
             // Below: the marker is still to come.
-            if range.end == next {
-                slot.task.caught_up(input, next);
+            if end == next {
+                slot.task.caught_up(i, next);
+            } else if end > next {
+                tracing::warn!(
+                    topic = self.topology.topic_name(tp.topic),
+                    partition = tp.partition,
+                    end = end.0,
+                    ours = next.0,
+                    "somebody else writes to a topic of this topology's own; it is read"
+                );
+                (channel.next, channel.first, channel.floor) = (None, None, end);
+                (input.behind, input.paused) = (true, false);
+                self.log.seek_and_resume(*tp, from)?;
+                self.handover.unsettled = true;
+                self.stop_handing_over(now);
             }
         }
         Ok(())
@@ -284,9 +305,14 @@ impl<L: Log> Worker<L> {
 /// Notes that a record was sent to an input here, and gives it to its task if the channel is open; closes it when the task
 /// has `records_max` to do.
 pub(crate) fn hand_over(slot: &mut Slot, input: usize, sent: &Outgoing<'_>, records_max: usize) {
-    let Some(channel) = slot.task.buffer.inputs.get_mut(input).and_then(|i| i.channel.as_mut()) else { return };
+    let Some(reader) = slot.task.buffer.inputs.get_mut(input) else { return };
+    let Some(channel) = reader.channel.as_mut() else { return };
     channel.sent += 1;
-    let Some(offset) = channel.next else { return };
+    let Some(offset) = channel.next else {
+        // It will be read after the commit: until then this input has more than was given to its task.
+        reader.behind |= channel.is_parked();
+        return;
+    };
     channel.next = Some(offset.next());
     let headers = (!sent.headers.is_empty()).then(|| sent.headers.clone());
     slot.task.state.counters.handed_over += 1;

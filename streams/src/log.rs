@@ -235,6 +235,14 @@ pub trait Log {
     /// [`Error::Unknown`] when the log does not answer in time.
     fn ranges(&mut self, partitions: &[TopicPartition]) -> Result<Vec<LogRange>, Error>;
 
+    /// Ends of these partitions as in [`Log::ranges`], asked in passing: an answer that does not come at once is done without.
+    ///
+    /// # Errors
+    /// As [`Log::ranges`].
+    fn ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        Ok(self.ranges(partitions)?.into_iter().map(|range| range.end).collect())
+    }
+
     /// True when a transaction ends, in every partition it wrote to, with a marker that takes one offset (Kafka).
     fn writes_markers(&self) -> bool;
 

@@ -516,8 +516,11 @@ impl<L: Log> Worker<L> {
         let mut processed = 0;
         loop {
             let before = processed;
-            for i in (0..self.slots.len()).rev() {
-                for _ in 0..per_round.min(per_turn - processed) {
+            // Every task has its turn before the turn is used up; where it is one record long, another is first each time.
+            let (count, first) = (self.slots.len(), self.probing);
+            for i in (0..count).map(|i| (i + first) % count).rev() {
+                let left = if self.probing > 0 { per_turn - processed } else { per_round };
+                for _ in 0..left {
                     let runs = |s: &&mut Slot| s.restoring.is_none() && !self.handover.holds(s);
                     let Some(slot) = self.slots.get_mut(i).filter(runs) else {
                         break;

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use state::Memory;
-use streams::limits::{HANDOVER_HOLD_MS, HANDOVER_RECORDS_MAX, HANDOVER_RETRY_MS};
+use streams::limits::{HANDOVER_HOLD_MS, HANDOVER_RECORDS_MAX, HANDOVER_RETRY_MS, IDLE_COMMIT_MS};
+use streams::partitioner::partition_for_key;
 use streams::testing::{Call, Fault, SimCluster, SimLog};
 use streams::{Config, ErrorPolicy, Headers, Offset, OnError, TopicPartition, Topology, View, Worker};
 
@@ -182,6 +183,29 @@ fn a_record_of_somebody_else_in_between_undoes_the_transaction_and_the_log_decid
     scene.line("c");
     scene.run(&mut worker, 5);
     assert_eq!(handed_over(&worker), 1, "handed over again");
+}
+
+/// A topic of our own has no other writer; whoever writes all the same is heard, also while the worker is busy elsewhere.
+#[test]
+fn what_somebody_else_writes_to_a_quiet_partition_is_read_soon() {
+    let mut scene = Scene::new(2);
+    let mut worker = scene.worker("a");
+    let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let on = |partition: u32| words.into_iter().find(|w| partition_for_key(w.as_bytes(), 2) == partition).expect("one");
+    let (busy, quiet) = (on(0), on(1));
+    for word in [quiet, busy] {
+        scene.line(word);
+        scene.run(&mut worker, 5);
+    }
+    let at = TopicPartition { partition: 1, ..scene.at(WORDS) };
+    scene.cluster.produce(at, Some(quiet.as_bytes()), Some(quiet.as_bytes()), scene.now, Headers::default());
+    for _ in 0..IDLE_COMMIT_MS / 10 + 5 {
+        scene.line(busy);
+        scene.run(&mut worker, 1);
+    }
+    assert!(scene.counted().contains(&(quiet.to_owned(), 2)));
+    assert_eq!(worker.tasks().count(), 4);
+    assert!(handed_over(&worker) > 100, "and nothing was taken over again for it");
 }
 
 #[test]

@@ -67,6 +67,8 @@ pub fn topology(app_id: &str, formats: &Formats) -> anyhow::Result<Topology> {
     let f = formats.clone();
     let mut b = TopologyBuilder::new(app_id);
     let options = SourceOptions::default();
+    // Nobody but this topology writes to the topics between its sub-topologies.
+    let between = SourceOptions { exclusive: true, ..options };
 
     // order tasks
     let store = b.store(ORDERS_STORE, KeyValue::new(Utf8, f.order_view));
@@ -82,12 +84,12 @@ pub fn topology(app_id: &str, formats: &Formats) -> anyhow::Result<Topology> {
     b.connect(commands, input);
     b.connect_store(input, &store);
     orders.connect(&mut b, output);
-    let results = b.source("stock-results-in", &["stock-results"], Utf8, f.stock_result.clone(), options);
+    let results = b.source("stock-results-in", &["stock-results"], Utf8, f.stock_result.clone(), between);
     let (input, output) = b.processor("order-stock", OrderStock(orders.clone()));
     b.connect(results, input);
     b.connect_store(input, &store);
     orders.connect(&mut b, output);
-    let results = b.source("payment-results-in", &["payment-results"], Utf8, f.payment_result.clone(), options);
+    let results = b.source("payment-results-in", &["payment-results"], Utf8, f.payment_result.clone(), between);
     let (input, output) = b.processor("order-payment", OrderPayment(orders.clone()));
     b.connect(results, input);
     b.connect_store(input, &store);
@@ -99,7 +101,7 @@ pub fn topology(app_id: &str, formats: &Formats) -> anyhow::Result<Topology> {
     let (input, _) = b.processor("stock-products", StockProducts { store: store.clone() });
     b.connect(products, input);
     b.connect_store(input, &store);
-    let requests = b.source("stock-requests-in", &["stock-requests"], Utf8, f.stock_request, options);
+    let requests = b.source("stock-requests-in", &["stock-requests"], Utf8, f.stock_request, between);
     let (input, output) = b.processor("stock", Stock { store: store.clone() });
     let sink = b.sink("to-stock-results", "stock-results", Utf8, f.stock_result);
     b.connect(requests, input);
@@ -107,7 +109,7 @@ pub fn topology(app_id: &str, formats: &Formats) -> anyhow::Result<Topology> {
     b.connect(output, sink);
 
     // payment tasks
-    let requests = b.source("payment-requests-in", &["payment-requests"], Utf8, f.payment_request, options);
+    let requests = b.source("payment-requests-in", &["payment-requests"], Utf8, f.payment_request, between);
     let (input, output) = b.processor("payment", Payment);
     let sink = b.sink("to-payment-results", "payment-results", Utf8, f.payment_result);
     b.connect(requests, input);

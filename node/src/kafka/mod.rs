@@ -44,6 +44,8 @@ use watchdog::Watchdog;
 
 /// Longest wait for an answer about a topic or a partition.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for ends that are asked in passing.
+const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Tries to learn the extent of partitions, and the pause between two.
 const EXTENT_TRIES: u32 = 3;
 const EXTENT_RETRY: Duration = Duration::from_millis(50);
@@ -200,20 +202,25 @@ impl KafkaLog {
     /// As [`KafkaLog::offsets`], asked again when a leader has changed: librdkafka asks with the epoch that it knows and
     /// forgets it only when that was refused.
     fn offsets_in_time(&self, partitions: &[TopicPartition], which: NativeOffset) -> Result<Vec<Offset>, Error> {
-        let mut found = self.offsets(partitions, which);
+        let mut found = self.offsets(partitions, which, QUERY_TIMEOUT);
         for _ in 1..EXTENT_TRIES {
             if found.is_ok() {
                 break;
             }
             std::thread::sleep(EXTENT_RETRY);
-            found = self.offsets(partitions, which);
+            found = self.offsets(partitions, which, QUERY_TIMEOUT);
         }
         found
     }
 
     /// `which` end of each of these partitions as a reader of uncommitted records sees it, all in one request to a broker
     /// (`fetch_watermarks` makes two for each partition). ListOffsets has the two ends as special timestamps.
-    fn offsets(&self, partitions: &[TopicPartition], which: NativeOffset) -> Result<Vec<Offset>, Error> {
+    fn offsets(
+        &self,
+        partitions: &[TopicPartition],
+        which: NativeOffset,
+        timeout: Duration,
+    ) -> Result<Vec<Offset>, Error> {
         let mut wanted = TopicPartitionList::with_capacity(partitions.len());
         for tp in partitions {
             wanted
@@ -222,7 +229,7 @@ impl KafkaLog {
         }
         let found = self
             .observer
-            .offsets_for_times(wanted, QUERY_TIMEOUT)
+            .offsets_for_times(wanted, timeout)
             .map_err(|e| Error::Unknown(format!("extent of partitions: {e}")))?;
         let offset = |tp: &TopicPartition| {
             let name = self.topics.name(tp.topic);
@@ -464,6 +471,10 @@ impl Log for KafkaLog {
             ranges.push(LogRange { topic_id: self.topic_id(partition.topic)?, start, end });
         }
         Ok(ranges)
+    }
+
+    fn ends(&mut self, partitions: &[TopicPartition]) -> Result<Vec<Offset>, Error> {
+        self.offsets(partitions, NativeOffset::End, ENDS_TIMEOUT)
     }
 
     fn writes_markers(&self) -> bool {

@@ -54,6 +54,13 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
         self
     }
 
+    /// Only this topology writes to the topic: see [`SourceOptions::exclusive`].
+    #[must_use]
+    pub fn exclusive(mut self) -> Self {
+        self.options.exclusive = true;
+        self
+    }
+
     /// What becomes of records that sit on another partition than Kafka's partitioner would have chosen.
     #[must_use]
     pub fn with_misplaced(mut self, misplaced: Misplaced) -> Self {

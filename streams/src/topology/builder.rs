@@ -70,6 +70,11 @@ pub enum Misplaced {
 pub struct SourceOptions {
     /// Records on a wrong partition.
     pub misplaced: Misplaced,
+    /// Only this topology writes to the topics, as it does to repartition topics. Where one worker has all the tasks
+    /// concerned, records are then handed over from the task that writes them to the one that reads them inside one
+    /// transaction. A record that somebody else writes all the same is not lost, but makes the open transaction be done again,
+    /// or is read only in an idle moment.
+    pub exclusive: bool,
 }
 
 /// Why a topology cannot be built; each text says what to change.
@@ -188,7 +193,12 @@ impl TopologyBuilder {
 
     fn intern(&mut self, name: &str, role: TopicRole, partitions: Option<u32>) -> TopicIndex {
         let index = self.topics.iter().position(|t| &*t.name == name).unwrap_or_else(|| {
-            self.topics.push(TopicDef { name: name.into(), role, partitions });
+            self.topics.push(TopicDef {
+                name: name.into(),
+                role,
+                partitions,
+                exclusive: role == TopicRole::Repartition,
+            });
             self.topics.len() - 1
         });
         TopicIndex(self.number(index, "topics"))
@@ -232,10 +242,15 @@ impl TopologyBuilder {
         topics: &[&str],
         key: impl Serde<K>,
         value: impl Serde<V>,
-        SourceOptions { misplaced }: SourceOptions,
+        SourceOptions { misplaced, exclusive }: SourceOptions,
         timestamp: Option<Arc<TimestampExtractor<K, V>>>,
     ) -> Out<K, V> {
-        let topics = topics.iter().map(|t| self.intern(t, TopicRole::External, None)).collect();
+        let topics: Vec<TopicIndex> = topics.iter().map(|t| self.intern(t, TopicRole::External, None)).collect();
+        for topic in topics.iter().filter(|_| exclusive) {
+            if let Some(topic) = self.topics.get_mut(usize::from(topic.0)) {
+                topic.exclusive = true;
+            }
+        }
         let source = TypedSource { key: Arc::new(key), value: Arc::new(value), misplaced, timestamp };
         let node = self.add(name, NodeKind::Source(Arc::new(source)), topics);
         Out { node, types: PhantomData }

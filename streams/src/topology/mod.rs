@@ -64,6 +64,8 @@ pub struct TopicDef {
     pub role: TopicRole,
     /// For a repartition topic: its partition count, where the author fixed one.
     pub partitions: Option<u32>,
+    /// Only this topology writes to it: repartition topics, and what [`SourceOptions::exclusive`] says so of.
+    pub exclusive: bool,
 }
 
 /// How an entry is shown as JSON text: from key bytes and payload bytes to a JSON value.

@@ -27,11 +27,11 @@ use schemas::ebook::topics;
 use schemas::state::{CommandOutcome, Hold};
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
-use streams::{SourceOptions, Topology, TopologyBuilder};
+use streams::{Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, FROM_CLIENTS, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
+use crate::saga::{DueFormat, FROM_CLIENTS, FROM_STEPS, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
 
 /// A hold, or a decision, outlives its rent by once more the rent's own time, so that a request that is late finds it.
 const LIVES: i64 = 2;
@@ -61,8 +61,7 @@ fn rents(b: &mut TopologyBuilder, config: &Config) {
 
     // What happens to a rent: the member's commands, and the answers of the books, the payment system and the librarian.
     let commands_in = b.source("rents", &[topics::RENTS.base()], Utf8, Avro::new(&codecs.rents), FROM_CLIENTS);
-    let books_in =
-        b.source("book-results", &[topics::BOOK_RESULTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let books_in = b.source("book-results", &[topics::BOOK_RESULTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let payments_in = b.source(
         "payment-results",
         &[topics::PAYMENT_RESULTS.base()],
@@ -71,7 +70,7 @@ fn rents(b: &mut TopologyBuilder, config: &Config) {
         FROM_CLIENTS,
     );
     let approvals_in =
-        b.source("approval-results", &[topics::APPROVAL_RESULTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+        b.source("approval-results", &[topics::APPROVAL_RESULTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (command_in, command) = b.processor("check-rent", Keyed::new(|c| Event::Command(Clone::clone(c))));
     let (book_in, book) = b.processor("check-book-result", Keyed::new(|r| Event::Book(Clone::clone(r))));
     let (payment_in, payment) = b.processor("check-payment-result", Keyed::new(|r| Event::Payment(Clone::clone(r))));
@@ -136,8 +135,7 @@ fn books(b: &mut TopologyBuilder, config: &Config) {
 
     // What happens to a book: the librarian registers it, rents ask for it.
     let commands_in = b.source("books", &[topics::BOOKS.base()], Utf8, Avro::new(&config.codecs.books), FROM_CLIENTS);
-    let requests_in =
-        b.source("book-requests", &[topics::BOOK_REQUESTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let requests_in = b.source("book-requests", &[topics::BOOK_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (command_in, command) = b.processor("check-book", Keyed::new(|c| books::Event::Command(Clone::clone(c))));
     let (request_in, request) =
         b.processor("check-book-request", Keyed::new(|r| books::Event::Request(Clone::clone(r))));
@@ -172,13 +170,8 @@ fn librarian(b: &mut TopologyBuilder, config: &Config) {
     let timers = b.store("approval-timers", TimersSpec::new(DueFormat));
 
     // Rents come from the saga, decisions from the librarian.
-    let requests_in = b.source(
-        "approval-requests",
-        &[topics::APPROVAL_REQUESTS.base()],
-        Utf8,
-        Avro::fixed(),
-        SourceOptions::default(),
-    );
+    let requests_in =
+        b.source("approval-requests", &[topics::APPROVAL_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let decisions_in =
         b.source("decisions", &[topics::DECISIONS.base()], Utf8, Avro::new(&config.codecs.decisions), FROM_CLIENTS);
     let (request_in, request) =

@@ -30,11 +30,11 @@ use schemas::fashion::topics;
 use schemas::state::CommandOutcome;
 use streams::serde::{I64, Utf8};
 use streams::store::{KeyValue, Timers as TimersSpec};
-use streams::{SourceOptions, Topology, TopologyBuilder};
+use streams::{Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, FROM_CLIENTS, Keyed, Ledger, Payments, Runner, Timers};
+use crate::saga::{DueFormat, FROM_CLIENTS, FROM_STEPS, Keyed, Ledger, Payments, Runner, Timers};
 
 /// A reservation outlives its order by once more the order's own time, so that a release always finds it.
 const RESERVATION_LIVES: i64 = 2;
@@ -65,8 +65,7 @@ fn orders(b: &mut TopologyBuilder, config: &Config) {
     // What happens to an order: commands, and the answers of stock, payment and delivery. Each comes in under its order
     // id or not at all.
     let commands_in = b.source("orders", &[topics::ORDERS.base()], Utf8, Avro::new(&codecs.orders), FROM_CLIENTS);
-    let stock_in =
-        b.source("stock-results", &[topics::STOCK_RESULTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let stock_in = b.source("stock-results", &[topics::STOCK_RESULTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let payments_in = b.source(
         "payment-results",
         &[topics::PAYMENT_RESULTS.base()],
@@ -74,13 +73,8 @@ fn orders(b: &mut TopologyBuilder, config: &Config) {
         Avro::new(&codecs.payment_results),
         FROM_CLIENTS,
     );
-    let deliveries_in = b.source(
-        "delivery-events",
-        &[topics::DELIVERIES.base()],
-        Utf8,
-        Avro::new(&codecs.deliveries),
-        SourceOptions::default(),
-    );
+    let deliveries_in =
+        b.source("delivery-events", &[topics::DELIVERIES.base()], Utf8, Avro::new(&codecs.deliveries), FROM_STEPS);
     let (command_in, command) = b.processor("check-order", Keyed::new(|c| Event::Command(Clone::clone(c))));
     let (stock_result_in, stock_result) =
         b.processor("check-stock-result", Keyed::new(|r| Event::Stock(Clone::clone(r))));
@@ -156,8 +150,7 @@ fn stock(b: &mut TopologyBuilder, config: &Config) {
     // What happens to a product: the merchandiser's commands, and the requests of orders.
     let commands_in =
         b.source("products", &[topics::PRODUCTS.base()], Utf8, Avro::new(&config.codecs.products), FROM_CLIENTS);
-    let requests_in =
-        b.source("stock-requests", &[topics::STOCK_REQUESTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let requests_in = b.source("stock-requests", &[topics::STOCK_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (command_in, command) = b.processor("check-product", Keyed::new(|c| stock::Event::Command(Clone::clone(c))));
     let (request_in, request) =
         b.processor("check-stock-request", Keyed::new(|r| stock::Event::Request(Clone::clone(r))));
@@ -190,13 +183,7 @@ fn delivery(b: &mut TopologyBuilder, config: &Config) {
     let timers = b.store("delivery-timers", TimersSpec::new(DueFormat));
 
     // What the orders ask for: start a parcel, call it back.
-    let requests = b.source(
-        "delivery-requests",
-        &[topics::DELIVERY_REQUESTS.base()],
-        Utf8,
-        Avro::fixed(),
-        SourceOptions::default(),
-    );
+    let requests = b.source("delivery-requests", &[topics::DELIVERY_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (request_in, request) = b.processor("check-delivery-request", Keyed::new(Clone::clone));
     b.connect(requests, request_in);
 

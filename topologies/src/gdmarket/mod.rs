@@ -23,11 +23,11 @@ use schemas::gdmarket::topics;
 use schemas::state::{CommandOutcome, Hold};
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
-use streams::{SourceOptions, Topology, TopologyBuilder};
+use streams::{Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, FROM_CLIENTS, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
+use crate::saga::{DueFormat, FROM_CLIENTS, FROM_STEPS, Holds, Keyed, Ledger, Owners, Payments, Runner, Timers};
 
 /// A hold outlives its rental by once more the rental's own time, so that a release always finds it.
 const HOLD_LIVES: i64 = 2;
@@ -55,8 +55,7 @@ fn rentals(b: &mut TopologyBuilder, config: &Config) {
 
     // What happens to a rental: the renter's commands, and the answers of item management and of the payment system.
     let commands_in = b.source("rentals", &[topics::RENTALS.base()], Utf8, Avro::new(&codecs.rentals), FROM_CLIENTS);
-    let items_in =
-        b.source("item-results", &[topics::ITEM_RESULTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let items_in = b.source("item-results", &[topics::ITEM_RESULTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let payments_in = b.source(
         "payment-results",
         &[topics::PAYMENT_RESULTS.base()],
@@ -120,8 +119,7 @@ fn items(b: &mut TopologyBuilder, config: &Config) {
 
     // What happens to an item: the manager's commands, and the requests of rentals.
     let commands_in = b.source("items", &[topics::ITEMS.base()], Utf8, Avro::new(&config.codecs.items), FROM_CLIENTS);
-    let requests_in =
-        b.source("item-requests", &[topics::ITEM_REQUESTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let requests_in = b.source("item-requests", &[topics::ITEM_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (command_in, command) = b.processor("check-item", Keyed::new(|c| items::Event::Command(Clone::clone(c))));
     let (request_in, request) =
         b.processor("check-item-request", Keyed::new(|r| items::Event::Request(Clone::clone(r))));

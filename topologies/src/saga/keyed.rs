@@ -6,7 +6,9 @@ use super::check;
 
 /// Clients write in any language, and some partition differently (librdkafka's default is CRC32): their records are sent on
 /// to the partition where their state is.
-pub const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward };
+pub const FROM_CLIENTS: SourceOptions = SourceOptions { misplaced: Misplaced::Forward, exclusive: false };
+/// Options of a source of what other sub-topologies of the same business write, and nobody else.
+pub const FROM_STEPS: SourceOptions = SourceOptions { misplaced: Misplaced::Accept, exclusive: true };
 
 /// Takes records whose key is the id in their value, and hands them on as an event of the saga.
 ///

@@ -26,7 +26,7 @@ pub mod settings;
 mod timers;
 
 pub use holds::Holds;
-pub use keyed::{FROM_CLIENTS, Keyed};
+pub use keyed::{FROM_CLIENTS, FROM_STEPS, Keyed};
 pub use ledger::{Ledger, Seen};
 pub use owners::Owners;
 pub use payments::Payments;

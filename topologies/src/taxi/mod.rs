@@ -22,11 +22,11 @@ use schemas::taxi::state::{Call, Passenger};
 use schemas::taxi::topics;
 use streams::serde::Utf8;
 use streams::store::Timers as TimersSpec;
-use streams::{SourceOptions, Topology, TopologyBuilder};
+use streams::{Topology, TopologyBuilder};
 
 use crate::Error;
 use crate::avro::{self, Avro};
-use crate::saga::{DueFormat, FROM_CLIENTS, Keyed, Ledger, Runner, Timers};
+use crate::saga::{DueFormat, FROM_CLIENTS, FROM_STEPS, Keyed, Ledger, Runner, Timers};
 
 /// The topology.
 ///
@@ -49,8 +49,7 @@ fn passengers(b: &mut TopologyBuilder, config: &Config) {
     // A passenger calls; the call list answers.
     let commands_in =
         b.source("passengers", &[topics::PASSENGERS.base()], Utf8, Avro::new(&config.codecs.passengers), FROM_CLIENTS);
-    let results_in =
-        b.source("call-results", &[topics::CALL_RESULTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let results_in = b.source("call-results", &[topics::CALL_RESULTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let (command_in, command) = b.processor("check-passenger", Keyed::new(|c| Event::Command(Clone::clone(c))));
     let (result_in, result) = b.processor("check-call-result", Keyed::new(|r| Event::Result(Clone::clone(r))));
     b.connect(commands_in, command_in);
@@ -85,8 +84,7 @@ fn call_list(b: &mut TopologyBuilder, config: &Config) {
     let timers = b.store("call-timers", TimersSpec::new(DueFormat));
 
     // Calls come from passengers, acceptances from drivers.
-    let requests_in =
-        b.source("call-requests", &[topics::CALL_REQUESTS.base()], Utf8, Avro::fixed(), SourceOptions::default());
+    let requests_in = b.source("call-requests", &[topics::CALL_REQUESTS.base()], Utf8, Avro::fixed(), FROM_STEPS);
     let drivers_in =
         b.source("drivers", &[topics::ACCEPTANCES.base()], Utf8, Avro::new(&config.codecs.acceptances), FROM_CLIENTS);
     let (request_in, request) = b.processor("check-call-request", Keyed::new(|r| ListEvent::Request(Clone::clone(r))));

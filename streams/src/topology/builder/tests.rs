@@ -47,7 +47,8 @@ fn there_is_a_number_for_everything() {
     let text = |what: &str| format!("the topology has more than 65,536 {what}: divide it into several applications");
     assert_eq!(
         refused(|b| {
-            let topic = TopicDef { name: "topic".into(), role: TopicRole::External, partitions: None };
+            let topic =
+                TopicDef { name: "topic".into(), role: TopicRole::External, partitions: None, exclusive: false };
             b.topics.resize(MOST, topic);
         }),
         text("topics")

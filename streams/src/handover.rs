@@ -265,6 +265,12 @@ impl<L: Log> Worker<L> {
         Ok(())
     }
 
+    /// What somebody else wrote to a topic of this topology's own is looked for in the next turn, and not only after a while: for
+    /// drivers that write there themselves.
+    pub fn look_at_own_topics(&mut self) {
+        self.handover.proven_until = Timestamp::MIN;
+    }
+
     /// After a commit: the next records come behind its markers.
     pub(crate) fn advance_channels(&mut self, ack: &CommitAck, now: Timestamp) -> Result<(), Error> {
         let marker = i64::from(self.log.writes_markers());

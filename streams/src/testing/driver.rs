@@ -160,6 +160,9 @@ impl TestDriver {
         value: Option<&[u8]>,
         timestamp: Timestamp,
     ) -> Offset {
+        if self.topology.topics().get(usize::from(at.topic.0)).is_some_and(|t| t.exclusive) {
+            self.workers.values_mut().for_each(Worker::look_at_own_topics);
+        }
         self.cluster.produce(at, key, value, timestamp, Headers::default())
     }
 

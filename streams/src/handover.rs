@@ -241,7 +241,6 @@ impl<L: Log> Worker<L> {
             let Some(&(slot, i)) = self.routes.get(tp) else { continue };
             let Some(slot) = self.slots.get_mut(slot) else { continue };
             let Some(input) = slot.task.buffer.inputs.get_mut(i) else { continue };
-            let from = input.expected();
             let Some(channel) = input.channel.as_mut() else { continue };
             let Some(next) = channel.next else { continue };
             // Below: the marker is still to come.
@@ -256,8 +255,7 @@ impl<L: Log> Worker<L> {
                     "somebody else writes to a topic of this topology's own; it is read"
                 );
                 (channel.next, channel.first, channel.floor) = (None, None, end);
-                (input.behind, input.paused) = (true, false);
-                self.log.seek_and_resume(*tp, from)?;
+                read_back(&mut self.log, input)?;
                 self.handover.unsettled = true;
                 self.stop_handing_over(now);
             }
@@ -294,10 +292,8 @@ impl<L: Log> Worker<L> {
                 channel.floor = next;
                 self.handover.unsettled = true;
                 if channel.first.take().is_some() && slot.task.failed.is_none() {
-                    let from = input.expected();
-                    (input.paused, input.behind) = (false, true);
                     closed = true;
-                    self.log.seek_and_resume(tp, from)?;
+                    read_back(&mut self.log, input)?;
                 }
             }
         }
@@ -306,6 +302,12 @@ impl<L: Log> Worker<L> {
         }
         Ok(())
     }
+}
+
+/// Goes on with an input by way of the log, behind what its task was given: there is more.
+fn read_back<L: Log>(log: &mut L, input: &mut Input) -> Result<(), Error> {
+    (input.behind, input.paused) = (true, false);
+    Ok(log.seek_and_resume(input.partition, input.expected())?)
 }
 
 /// Notes that a record was sent to an input here, and gives it to its task if the channel is open; closes it when the task

@@ -16,6 +16,12 @@ pub(crate) fn write_head(timestamp: Timestamp, headers: &Headers, out: &mut Vec<
     state::value::encode_head(timestamp, headers.iter(), out);
 }
 
+/// The timestamp of a stored value, and how many bytes stand before its payload.
+pub(crate) fn read_head(bytes: &[u8]) -> Result<(Timestamp, usize), SerdeError> {
+    let value = state::value::Value::decode(bytes).map_err(|e| SerdeError::new(e.to_string()))?;
+    Ok((value.timestamp, bytes.len() - value.payload.len()))
+}
+
 /// Reads a stored value; refuses what it does not know.
 pub(crate) fn read(bytes: &[u8]) -> Result<Stored<'_>, SerdeError> {
     let value = state::value::Value::decode(bytes).map_err(|e| SerdeError::new(e.to_string()))?;

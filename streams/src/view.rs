@@ -168,8 +168,10 @@ impl View {
         if !self.backend.get(*id, partition, key, &mut bytes)? {
             return Ok(None);
         }
-        let stored = crate::value::read(&bytes)?;
-        Ok(Some((stored.payload.to_vec(), stored.timestamp)))
+        let (timestamp, head_bytes) = crate::value::read_head(&bytes)?;
+        // In place: the payload is small, another allocation would cost more than moving it.
+        bytes.drain(..head_bytes);
+        Ok(Some((bytes, timestamp)))
     }
 
     /// Committed entries in key byte order, until `visit` breaks; it gets key, payload and timestamp.

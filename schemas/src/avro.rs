@@ -17,6 +17,21 @@ pub trait AvroValue: Sized {
     /// # Errors
     /// When the bytes are not such a value.
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// Reads one value and appends it as JSON, the text of its `serde` form: for answers that need no value between. Takes
+    /// no memory but `out`'s, which on an error holds the beginning of a text.
+    ///
+    /// # Errors
+    /// As [`AvroValue::decode`].
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError>;
+}
+
+/// Appends a primitive value as JSON.
+#[inline]
+fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+    if let Err(e) = serde_json::to_writer(out, value) {
+        unreachable!("a primitive value has a JSON form, and a vector takes it: {e}");
+    }
 }
 
 /// A record with an `.avsc` file of its own: what a topic or a store holds.
@@ -278,6 +293,11 @@ impl AvroValue for bool {
             _ => Err(DecodeError::Boolean { offset }),
         }
     }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        write_json(&Self::decode(reader)?, out);
+        Ok(())
+    }
 }
 
 impl AvroValue for i32 {
@@ -289,6 +309,11 @@ impl AvroValue for i32 {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.int()
     }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        write_json(&Self::decode(reader)?, out);
+        Ok(())
+    }
 }
 
 impl AvroValue for i64 {
@@ -299,6 +324,11 @@ impl AvroValue for i64 {
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.long()
+    }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        write_json(&Self::decode(reader)?, out);
+        Ok(())
     }
 }
 
@@ -313,6 +343,11 @@ impl AvroValue for f64 {
         bytes.copy_from_slice(reader.take(8)?);
         Ok(f64::from_le_bytes(bytes))
     }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        write_json(&Self::decode(reader)?, out);
+        Ok(())
+    }
 }
 
 impl AvroValue for String {
@@ -324,6 +359,11 @@ impl AvroValue for String {
     #[inline]
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.str().map(str::to_owned)
+    }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        write_json(reader.str()?, out);
+        Ok(())
     }
 }
 
@@ -346,6 +386,15 @@ impl<T: AvroValue> AvroValue for Option<T> {
             1 => T::decode(reader).map(Some),
             other => Err(reader.bad_index("an optional field", "branch", other)),
         }
+    }
+    #[inline]
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match reader.index()? {
+            0 => out.extend_from_slice(b"null"),
+            1 => T::transcode(reader, out)?,
+            other => return Err(reader.bad_index("an optional field", "branch", other)),
+        }
+        Ok(())
     }
 }
 
@@ -371,5 +420,19 @@ impl<T: AvroValue> AvroValue for Vec<T> {
             }
         }
         Ok(items)
+    }
+
+    fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        out.push(b'[');
+        let mut separator: &[u8] = b"";
+        while let Some(count) = reader.block()? {
+            for _ in 0..count {
+                out.extend_from_slice(separator);
+                separator = b",";
+                T::transcode(reader, out)?;
+            }
+        }
+        out.push(b']');
+        Ok(())
     }
 }

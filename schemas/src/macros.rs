@@ -59,6 +59,19 @@ macro_rules! avro {
                 // Struct fields are evaluated in the order written: the order of the schema.
                 Ok($name { $( $field: $crate::AvroValue::decode(reader)?, )+ })
             }
+            #[inline]
+            fn transcode(reader: &mut $crate::Reader<'_>, out: &mut Vec<u8>) -> Result<(), $crate::DecodeError> {
+                out.push(b'{');
+                $(
+                    out.extend_from_slice(concat!("\"", stringify!($field), "\":").as_bytes());
+                    <$type as $crate::AvroValue>::transcode(reader, out)?;
+                    out.push(b',');
+                )+
+                // In place of the last comma.
+                out.pop();
+                out.push(b'}');
+                Ok(())
+            }
         }
         $(
             impl $crate::AvroRecord for $name {
@@ -113,6 +126,15 @@ macro_rules! avro {
                     .and_then(|i| Self::ALL.get(i).copied())
                     .ok_or_else(|| reader.bad_index($avro_name, "symbol", index))
             }
+            #[inline]
+            fn transcode(reader: &mut $crate::Reader<'_>, out: &mut Vec<u8>) -> Result<(), $crate::DecodeError> {
+                // A symbol is letters, digits and underscores: nothing to escape.
+                let symbol = <Self as $crate::AvroValue>::decode(reader)?.symbol();
+                out.push(b'"');
+                out.extend_from_slice(symbol.as_bytes());
+                out.push(b'"');
+                Ok(())
+            }
         }
     };
     // A union of named types.
@@ -150,6 +172,22 @@ macro_rules! avro {
                 $(
                     if index == branch {
                         return Ok($name::$variant($crate::AvroValue::decode(reader)?));
+                    }
+                    branch += 1;
+                )+
+                let _ = branch;
+                Err(reader.bad_index($avro_name, "branch", index))
+            }
+            #[inline]
+            fn transcode(reader: &mut $crate::Reader<'_>, out: &mut Vec<u8>) -> Result<(), $crate::DecodeError> {
+                let index = reader.index()?;
+                let mut branch = 0;
+                $(
+                    if index == branch {
+                        out.extend_from_slice(concat!("{\"", stringify!($variant), "\":").as_bytes());
+                        <$type as $crate::AvroValue>::transcode(reader, out)?;
+                        out.push(b'}');
+                        return Ok(());
                     }
                     branch += 1;
                 )+

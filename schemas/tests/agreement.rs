@@ -32,6 +32,12 @@ impl Visitor for Agreement {
             let walked = json::value_from_avro(id, &written).expect("walks");
             assert_eq!(walked, serde_json::to_value(&ours).expect("serializes"), "{}: JSON differs", T::NAME);
             assert_eq!(serde_json::from_value::<T>(walked).expect("deserializes"), ours);
+
+            // Straight to JSON gives its very text.
+            let (mut reader, mut text) = (Reader::new(&written), Vec::new());
+            T::transcode(&mut reader, &mut text).expect("transcodes");
+            reader.finish().expect("all bytes are read");
+            assert_eq!(text, serde_json::to_vec(&ours).expect("serializes"), "{}: JSON texts differ", T::NAME);
             Ok(())
         });
         outcome.unwrap_or_else(|e| panic!("{}: {e}", T::NAME));
@@ -52,4 +58,8 @@ fn arrays_in_blocks_with_sizes_are_read() {
     let items = <Vec<String> as schemas::AvroValue>::decode(&mut reader).expect("decodes");
     assert_eq!(items, ["a", "b", "c"]);
     reader.finish().expect("all bytes are read");
+    let (mut reader, mut text) = (Reader::new(&bytes), Vec::new());
+    <Vec<String> as schemas::AvroValue>::transcode(&mut reader, &mut text).expect("transcodes");
+    reader.finish().expect("all bytes are read");
+    assert_eq!(text, br#"["a","b","c"]"#);
 }

@@ -50,6 +50,10 @@ impl Visitor for Hostile {
             assert!(counts.bytes <= body.len() * growth, "{}: {counts:?} for {} bytes", T::NAME, body.len());
             // The walk by schema accepts exactly what the codec accepts.
             assert_eq!(json::value_from_avro(id, &body).is_ok(), result.is_ok(), "{}: {result:?}", T::NAME);
+            // So does what goes straight to JSON.
+            let mut reader = Reader::new(&body);
+            let transcoded = T::transcode(&mut reader, &mut Vec::new()).and_then(|()| reader.finish());
+            assert_eq!(transcoded.is_ok(), result.is_ok(), "{}: {transcoded:?}, {result:?}", T::NAME);
             if let Ok(value) = result {
                 // What was accepted is a value: written again it is read as the same.
                 assert_eq!(codec.decode(&codec.to_vec(&value)), Ok(value));

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use anyhow::Context as _;
-use schemas::{AvroValue, Reader};
+use schemas::{AvroValue, DecodeError, Reader};
 use streams::serde::{Serde, SerdeError};
 
 use crate::stages::{Stage, timed};
@@ -65,11 +65,29 @@ impl<T: AvroValue + 'static> Serde<T> for Avro<T> {
 
 impl<T: AvroValue> Avro<T> {
     fn read(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        self.whole(bytes, T::decode)
+    }
+
+    /// Appends a value as JSON.
+    ///
+    /// # Errors
+    /// When the bytes are no such value.
+    pub fn transcode(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.whole(bytes, |reader| T::transcode(reader, out))
+    }
+
+    /// Reads behind the frame, to the last byte.
+    #[inline]
+    fn whole<V>(
+        &self,
+        bytes: &[u8],
+        read: impl FnOnce(&mut Reader<'_>) -> Result<V, DecodeError>,
+    ) -> Result<V, SerdeError> {
         let body = bytes
             .strip_prefix(&self.frame)
             .ok_or_else(|| SerdeError::new(format!("a value with the frame {:02x?} was expected", self.frame)))?;
         let mut reader = Reader::after(FRAME_BYTES, body);
-        let value = T::decode(&mut reader).map_err(|e| SerdeError::new(e.to_string()))?;
+        let value = read(&mut reader).map_err(|e| SerdeError::new(e.to_string()))?;
         reader.finish().map_err(|e| SerdeError::new(e.to_string()))?;
         Ok(value)
     }

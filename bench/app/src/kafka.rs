@@ -67,7 +67,7 @@ pub async fn run(workload: Workload, options: &Options) -> anyhow::Result<()> {
         && let Some(queries) = http::Queries::new(view.clone(), &formats, config.topics.partitions)
     {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.context("the port of the queries")?;
-        tokio::spawn(async move { axum::serve(listener, http::router(queries)).await });
+        tokio::spawn(http::serve(listener, http::router(queries)));
     }
     own_topics(&settings, &topology, &config)?;
     let mut workers = Vec::new();

@@ -39,8 +39,15 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
-    match Args::parse().command {
+    let command = Args::parse().command;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(command, Command::W1(_) | Command::W2(_) | Command::Hello { .. }) {
+        // A second one would take turns with the worker and the load on the two cores of the comparison, and the two would
+        // wake each other for every few requests.
+        runtime.worker_threads(1);
+    }
+    let runtime = runtime.enable_all().thread_name("http").build()?;
+    match command {
         Command::W1(options) => runtime.block_on(kafka::run(kafka::Workload::W1, &options)),
         Command::W2(options) => runtime.block_on(kafka::run(kafka::Workload::W2, &options)),
         Command::EngineOnly(options) => print(&engine_only::run(&options)?),
@@ -48,7 +55,10 @@ fn main() -> anyhow::Result<()> {
         Command::Local(options) => runtime.block_on(local::run(&options))?.iter().try_for_each(print),
         Command::Hello { http_port } => runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
-            axum::serve(listener, http::hello()).with_graceful_shutdown(node::signals::stop_requested()).await?;
+            tokio::select! {
+                () = http::serve(listener, http::hello()) => (),
+                () = node::signals::stop_requested() => (),
+            }
             Ok(())
         }),
     }

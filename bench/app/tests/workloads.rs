@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, Request, StatusCode};
 use bench_app::format::Ids;
+use bench_app::http::{self, Queries};
 use bench_app::model::{
     CancelOrder, CancelReason, DeliveryStatus, OrderCommand, OrderStatus, PlaceOrder, RegisterProduct,
 };
@@ -10,6 +13,7 @@ use bench_app::w2::{self, Formats};
 use bench_app::{engine_only, local};
 use streams::serde::Serde;
 use streams::testing::TestDriver;
+use tower::ServiceExt as _;
 
 /// An order id that the payment provider declines: its CRC-32 is divisible by 20.
 fn declined_id() -> String {
@@ -130,6 +134,26 @@ fn a_cancelled_delivery_gives_stock_and_money_back() {
     assert_eq!(shop.status(&id), OrderStatus::DeliveryCancelled);
     assert_eq!(shop.stock(), 10);
     assert_eq!(shop.driver.read("payment-results").len(), 2, "a charge and a refund");
+}
+
+#[tokio::test]
+async fn an_order_is_read_as_the_json_of_its_committed_state() {
+    let (mut shop, id) = (Shop::with_stock(10), accepted_id());
+    shop.send(&id, &[place(&id)]);
+    let order = shop.stored(w2::ORDERS_STORE, &id, |f, bytes| f.order_view.deserialize(bytes).expect("an order"));
+    let queries = Queries::new(shop.driver.view().clone(), &shop.formats, 4).expect("a view of W2");
+    let router = http::router(queries);
+    let get = async |path: String| {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let answer = router.clone().oneshot(request).await.expect("an answer");
+        let (status, content_type) = (answer.status(), answer.headers().get("content-type").cloned());
+        (status, content_type, to_bytes(answer.into_body(), 10_000).await.expect("a body"))
+    };
+    let (status, content_type, body) = get(format!("/orders/{id}")).await;
+    assert_eq!((status, content_type), (StatusCode::OK, Some(HeaderValue::from_static("application/json"))));
+    assert_eq!(body, serde_json::to_vec(&order).expect("it serializes"));
+    let (status, _, body) = get("/orders/ord-none".to_owned()).await;
+    assert_eq!((status, body.len()), (StatusCode::NOT_FOUND, 0));
 }
 
 #[test]

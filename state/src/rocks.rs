@@ -46,7 +46,7 @@ pub struct RocksBackend {
     options: Options,
     column_family_options: rocksdb::Options,
     write_options: WriteOptions,
-    /// Of reads of one key outside a snapshot: made once, they cost as much as a find in a memtable's filter.
+    /// Of reads of one key outside a snapshot; made once, because making them allocates.
     read_options: ReadOptions,
     cache: Cache,
     write_buffers: WriteBufferManager,

@@ -76,7 +76,7 @@ pub async fn serve(listener: TcpListener, router: Router) {
         }
     });
     let mut http = http1::Builder::new();
-    // Answers are small: copied behind their head, they are written by the cheaper call.
+    // Answers are small: copied behind their head, they are one buffer to write.
     http.writev(false);
     loop {
         let (connection, _) = listener.accept().await;

@@ -54,6 +54,10 @@ pub struct Options {
     /// How many clients there are, each waiting for its order to be done before it places the next; a case for each number.
     #[arg(long, value_delimiter = ',', default_value = "1,16,64")]
     pub clients: Vec<usize>,
+    /// Shortest time between two commits of a worker that has nothing else to do, milliseconds; as an installation has it if
+    /// not said.
+    #[arg(long)]
+    pub commit_min_interval_ms: Option<i64>,
     /// JSON of schema names and ids.
     #[arg(long, default_value = "bench/peer/schemas/schema-ids.json")]
     pub schema_ids: PathBuf,
@@ -194,7 +198,7 @@ impl Case<'_> {
     }
 
     async fn orderflow(&self) -> anyhow::Result<Report> {
-        let shop = Shop::open(&self.directory.join("orderflow"), self.sync, &self.options.schema_ids).await?;
+        let shop = Shop::open(&self.directory.join("orderflow"), self.sync, self.options).await?;
         let load = Arc::new(Load::default());
         let (started, cpu) = (Instant::now(), cpu::process_ns()?);
         let end = started + self.seconds();
@@ -272,11 +276,11 @@ struct Shop {
 }
 
 impl Shop {
-    async fn open(directory: &Path, sync: &str, schema_ids: &Path) -> anyhow::Result<Arc<Shop>> {
+    async fn open(directory: &Path, sync: &str, options: &Options) -> anyhow::Result<Arc<Shop>> {
         std::fs::create_dir_all(directory)?;
         let sync = if sync == "always" { Sync::Always } else { Sync::Interval(SYNC_INTERVAL) };
         let (broker, backend) = LocalBroker::open_rocks(directory, MEMORY_BYTES, Config { sync, ..Config::default() })?;
-        let formats = Formats::new(&Ids::read(schema_ids)?)?;
+        let formats = Formats::new(&Ids::read(&options.schema_ids)?)?;
         let topology = Arc::new(w2::topology("local", &formats)?);
         broker.create_topics(&topics_of(&topology, PARTITIONS))?;
         let view = View::open(topology.clone(), backend)?;
@@ -284,8 +288,11 @@ impl Shop {
         let log = broker.clone();
         let make =
             move || LocalLog::new(log, topology, &Share::whole()).map_err(|e| streams::Error::Refused(e.to_string()));
-        let worker =
-            WorkerThread::spawn("worker".to_owned(), make, view.clone(), streams::Config::default(), stop.clone())?;
+        let mut config = streams::Config::default();
+        if let Some(ms) = options.commit_min_interval_ms {
+            config.commit_min_interval_ms = ms;
+        }
+        let worker = WorkerThread::spawn("worker".to_owned(), make, view.clone(), config, stop.clone())?;
         let bell = Arc::new(Bell::default());
         view.listen(bell.clone());
         let shop = Arc::new(Shop { broker, view, formats, stop, worker, waiting: Mutex::default() });

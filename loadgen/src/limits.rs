@@ -38,3 +38,7 @@ pub const DIFFERENCES_MAX: usize = 10_000;
 /// Longest wait for a first outcome after the last command: when none has come by then, every saga had ended before (the
 /// file was replayed a second time), and waiting on would be in vain.
 pub const FIRST_OUTCOME_MAX: Duration = Duration::from_secs(3);
+
+/// Own part, in percent, of the CPU time of load and target together up to which the figures are the target's; above, a
+/// report warns: the two share a machine, and what the load takes is missing to the target.
+pub const OWN_SHARE_PERCENT_MAX: f64 = 10.0;

@@ -12,6 +12,7 @@ use crate::audit::AuditReport;
 use crate::cpu::CpuTime;
 use crate::error::Error;
 use crate::latency::Distribution;
+use crate::limits::OWN_SHARE_PERCENT_MAX;
 
 /// What a run leaves behind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,6 +225,29 @@ impl ReplayReport {
             let _ = write!(out, "; target {target_s:.2} s, own share {share:.1} %");
         }
         out.push('\n');
+        if let Some(share) = cpu.share_percent.filter(|share| *share > OWN_SHARE_PERCENT_MAX) {
+            let _ = writeln!(
+                out,
+                "  WARNING: the load took {share:.1} % of the CPU of both, more than {OWN_SHARE_PERCENT_MAX} %: the target \
+                 would do better alone; run the load on another machine"
+            );
+        }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_takes_too_much_of_the_machine_is_warned_of() {
+        let text = |own_ms, target_ms| {
+            let time = |ms| CpuTime { user: Duration::from_millis(ms), system: Duration::ZERO };
+            let cpu = Cpu::new(Duration::from_secs(1), time(own_ms), Some(time(target_ms)), 1);
+            Report::Replay(Box::new(ReplayReport { cpu, ..ReplayReport::default() })).text()
+        };
+        assert!(text(110, 890).contains("WARNING: the load took 11.0 % of the CPU of both, more than 10 %"));
+        assert!(!text(100, 900).contains("WARNING"));
     }
 }

@@ -27,8 +27,9 @@ use crate::view::{Claim, Phase, TaskView, View};
 pub struct Config {
     /// Longest time between commits while there is work, milliseconds (Kafka Streams: `commit.interval.ms`).
     pub commit_interval_ms: i64,
-    /// Shortest time between two commits when the input is drained, milliseconds: low load commits at once, a trickle does
-    /// not turn into a commit per record.
+    /// Shortest time between two commits when the input is drained, milliseconds. Low load commits at once; under more, what
+    /// comes while a commit is under way goes into the next one, so that commits grow by what they cost. More than 0 is
+    /// for those who would rather wait than commit so often.
     pub commit_min_interval_ms: i64,
     /// Records buffered per input before it is paused.
     pub buffered_records_per_partition: usize,
@@ -57,7 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             commit_interval_ms: 100,
-            commit_min_interval_ms: 2,
+            commit_min_interval_ms: 0,
             buffered_records_per_partition: limits::BUFFERED_RECORDS_PER_PARTITION,
             overlay_bytes_max: limits::OVERLAY_BYTES_MAX,
             cache_bytes_per_task: 1 << 20,

@@ -199,6 +199,7 @@ async fn the_embedded_log_and_sqlite_leave_the_same_stock() {
         data_dir: directory.path().into(),
         seconds: 0.2,
         clients: vec![4],
+        commit_min_interval_ms: None,
         schema_ids: concat!(env!("CARGO_MANIFEST_DIR"), "/../peer/schemas/schema-ids.json").into(),
     };
     let reports = local::run(&options).await.expect("the stock is what the orders leave");

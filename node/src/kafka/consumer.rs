@@ -24,7 +24,7 @@ use streams::log::{Committed, Error, Polled, Rebalance};
 use streams::{Offset, TopicPartition};
 
 use super::Topics;
-use super::native::{Fetched, GroupMetadata, PartitionQueue, Scratch, Wakeup};
+use super::native::{self, Fetched, GroupMetadata, PartitionQueue, Scratch, Wakeup};
 
 /// Records taken from one partition's queue per poll.
 const BATCH_RECORDS_MAX: usize = 500;
@@ -58,12 +58,19 @@ enum Change {
 pub(super) struct MemberContext {
     name: String,
     events: Mutex<VecDeque<Event>>,
+    /// Set by every line of log that is served; an answer without a record says nothing of whether more waits.
+    has_logged: AtomicBool,
     closing: AtomicBool,
 }
 
 impl MemberContext {
     pub(super) fn new(name: &str) -> Self {
-        MemberContext { name: name.to_owned(), events: Mutex::default(), closing: AtomicBool::new(false) }
+        MemberContext {
+            name: name.to_owned(),
+            events: Mutex::default(),
+            has_logged: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }
     }
 
     fn next(&self) -> Option<Event> {
@@ -85,6 +92,7 @@ pub(super) fn log_line(client: &str, level: RDKafkaLogLevel, facility: &str, lin
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.has_logged.store(true, Ordering::Relaxed);
         log_line(&self.name, level, facility, line);
     }
 
@@ -129,6 +137,8 @@ struct Input {
 /// See the module.
 pub(super) struct GroupConsumer {
     inputs: Vec<Input>,
+    /// Those whose fetching began since the last poll.
+    resumed: Vec<TopicPartition>,
     /// Between handing out a revocation and its acknowledgement nothing is read.
     revoking: bool,
     /// Under an incremental protocol: what happens once the worker has let go.
@@ -146,22 +156,17 @@ pub(super) struct GroupConsumer {
 }
 
 impl GroupConsumer {
-    /// Joins the group for these topics (names in the cluster).
-    pub(super) fn subscribe(
-        config: &ClientConfig,
-        name: &str,
-        subscription: &[&str],
-        topics: Arc<Topics>,
-    ) -> Result<Self, Error> {
+    /// Connects to the group's coordinator, and no more: [`GroupConsumer::join`] is next.
+    pub(super) fn connect(config: &ClientConfig, name: &str, topics: Arc<Topics>) -> Result<Self, Error> {
         let mut consumer: BaseConsumer<MemberContext> = config
             .create_with_context(MemberContext::new(name))
             .map_err(|e| Error::Fatal(format!("the consumer cannot be made: {e}")))?;
         let wakeup = Arc::new(Wakeup::default());
         let wake = wakeup.clone();
         consumer.set_nonempty_callback(move || wake.wake());
-        consumer.subscribe(subscription).map_err(|e| Error::Fatal(format!("cannot subscribe: {e}")))?;
         Ok(GroupConsumer {
             inputs: Vec::new(),
+            resumed: Vec::new(),
             revoking: false,
             change: None,
             broken: false,
@@ -174,17 +179,36 @@ impl GroupConsumer {
         })
     }
 
+    /// Joins the group for these topics (names in the cluster).
+    pub(super) fn join(&self, subscription: &[&str]) -> Result<(), Error> {
+        self.consumer.subscribe(subscription).map_err(|e| Error::Fatal(format!("cannot subscribe: {e}")))
+    }
+
+    /// librdkafka's thread of a broker sleeps up to a second when it has no partition to fetch, and resuming one does not wake
+    /// it: a request to the broker does, one for all that were resumed.
+    fn wake_fetchers(&mut self) {
+        if self.resumed.is_empty() {
+            return;
+        }
+        let partitions: Vec<(&str, i32)> =
+            self.resumed.iter().map(|tp| (self.topics.name(tp.topic), native_partition(*tp))).collect();
+        native::wake_leaders(self.consumer.client(), &partitions);
+        self.resumed.clear();
+    }
+
     /// As [`streams::log::Log::poll`].
     pub(super) fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        self.wake_fetchers();
         let deadline = Instant::now() + timeout;
         loop {
             self.wakeup.clear();
             if std::mem::take(&mut self.announce) {
                 polled.rebalance.push(Rebalance::Assigned(self.assignment()));
             }
-            self.serve_events(polled)?;
+            let more = self.serve_events(polled)?;
             self.drain(polled)?;
-            let any = !polled.records.is_empty() || !polled.caught_up.is_empty() || !polled.rebalance.is_empty();
+            let any =
+                more || !polled.records.is_empty() || !polled.caught_up.is_empty() || !polled.rebalance.is_empty();
             let now = Instant::now();
             if any || now >= deadline {
                 return Ok(());
@@ -193,8 +217,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Serves the consumer's main queue: rebalances, errors, logs.
-    fn serve_events(&mut self, polled: &mut Polled) -> Result<(), Error> {
+    /// Serves the consumer's main queue: rebalances, errors, logs. True when more may wait there.
+    fn serve_events(&mut self, polled: &mut Polled) -> Result<bool, Error> {
         let mut quiet = 0;
         for _ in 0..EVENTS_PER_POLL_MAX {
             match self.consumer.poll(Duration::ZERO) {
@@ -218,11 +242,14 @@ impl GroupConsumer {
                 self.broken |= applied.is_err();
                 applied?;
             }
+            if self.consumer.context().has_logged.swap(false, Ordering::Relaxed) {
+                quiet = 0;
+            }
             if quiet == 2 {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn apply(&mut self, event: Event, polled: &mut Polled) -> Result<(), Error> {
@@ -388,12 +415,15 @@ impl GroupConsumer {
         self.broken |= sought.is_err();
         sought?;
         let input = self.input(tp)?;
-        if !std::mem::replace(&mut input.fetching, true) {
-            consumer.resume(&list).map_err(|e| Error::Unknown(format!("resume: {e}")))?;
-        }
         // What was fetched before the seek is out of date for librdkafka: the queue never delivers it.
         input.next = offset;
         input.flows = true;
+        if !std::mem::replace(&mut input.fetching, true) {
+            consumer.resume(&list).map_err(|e| Error::Unknown(format!("resume: {e}")))?;
+            if !self.resumed.contains(&tp) {
+                self.resumed.push(tp);
+            }
+        }
         Ok(())
     }
 

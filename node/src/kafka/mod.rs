@@ -123,9 +123,13 @@ struct Membership {
 }
 
 impl Membership {
-    fn join(&self, name: &str, topics: &Arc<Topics>) -> Result<GroupConsumer, Error> {
+    fn connect(&self, name: &str, topics: &Arc<Topics>) -> Result<GroupConsumer, Error> {
+        GroupConsumer::connect(&self.config, name, topics.clone())
+    }
+
+    fn join(&self, consumer: &GroupConsumer) -> Result<(), Error> {
         let subscription: Vec<&str> = self.subscription.iter().map(String::as_str).collect();
-        GroupConsumer::subscribe(&self.config, name, &subscription, topics.clone())
+        consumer.join(&subscription)
     }
 }
 
@@ -154,10 +158,6 @@ impl KafkaLog {
         let partitions = described.iter().map(|(_, count)| *count).collect::<Vec<_>>();
         check_partitions(topology, &topics, &partitions)?;
         let ids = ids_of(&described);
-        let producer = start_producer(settings, &transactional_id, &topics)?;
-        let peers = Peers::new(&group, &transactional_id);
-        // Those whose session has not run out yet; the group forgets them afterwards.
-        peers.learn(&observer);
         let subscription: Vec<String> = topology
             .subtopologies()
             .iter()
@@ -167,7 +167,13 @@ impl KafkaLog {
             .collect();
         let membership =
             Membership { config: settings.group_consumer(application, worker, &subscription), subscription };
-        let consumer = membership.join(&transactional_id, &topics)?;
+        // It connects while the producer does, and joins when there is a producer to write with.
+        let consumer = membership.connect(&transactional_id, &topics)?;
+        let producer = start_producer(settings, &transactional_id, &topics)?;
+        let peers = Peers::new(&group, &transactional_id);
+        // Those whose session has not run out yet; the group forgets them afterwards.
+        peers.learn(&observer);
+        membership.join(&consumer)?;
         let replayer = Replayer::new(
             settings.replayer(&group, &format!("{transactional_id}-restore")),
             transactional_id.clone(),
@@ -269,7 +275,9 @@ impl KafkaLog {
         if let Some(old) = self.consumer.take() {
             in_background(&self.transactional_id, old);
         }
-        self.consumer = Some(self.membership.join(&self.transactional_id, &self.topics)?);
+        let consumer = self.membership.connect(&self.transactional_id, &self.topics)?;
+        self.membership.join(&consumer)?;
+        self.consumer = Some(consumer);
         self.watchdog.heard(now);
         Ok(true)
     }
@@ -396,8 +404,7 @@ impl Log for KafkaLog {
             self.replayer.stop();
             self.blocked_since = None;
             self.ids = None;
-            self.peers.bury_the_dead(&self.observer, &self.settings);
-            self.peers.learn(&self.observer);
+            self.peers.look_round(&self.observer, &self.settings);
         }
         outcome
     }

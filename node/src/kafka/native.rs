@@ -5,12 +5,13 @@
 //! - delivery reports by the batch (the wrapper's poll makes deadlines and allocates for every one);
 //! - group metadata with its generation (the wrapper hides it);
 //! - producing by topic handle (the wrapper looks the topic up by name for every record);
-//! - topic ids (the wrapper has no DescribeTopics).
+//! - topic ids (the wrapper has no DescribeTopics);
+//! - a request that nobody waits for (the wrapper's all wait for their answers).
 //!
 //! Every object here keeps the client it belongs to alive, so that no pointer outlives it.
 #![allow(unsafe_code, reason = "a C library is called; each block says why it is sound")]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -542,6 +543,28 @@ fn native_headers(headers: &Headers) -> *mut sys::rd_kafka_headers_t {
             sys::rd_kafka_header_add(native, name.as_ptr().cast(), name_len, data, len);
         }
         native
+    }
+}
+
+/// Wakes librdkafka's threads of the brokers that lead these partitions, by asking each for their beginnings. Nobody waits
+/// for the answers.
+pub(super) fn wake_leaders<C: ClientContext>(client: &Client<C>, partitions: &[(&str, i32)]) {
+    let names: Vec<(CString, i32)> =
+        partitions.iter().filter_map(|(name, partition)| Some((CString::new(*name).ok()?, *partition))).collect();
+    let Ok(count) = c_int::try_from(names.len()) else { return };
+    // SAFETY: the names outlive the list, which copies them, and the request copies the list; every object created here is
+    // destroyed here. The answer finds the queue closed, and is dropped by librdkafka.
+    unsafe {
+        let client = client.native_ptr();
+        let list = sys::rd_kafka_topic_partition_list_new(count);
+        for (name, partition) in &names {
+            let element = sys::rd_kafka_topic_partition_list_add(list, name.as_ptr(), *partition);
+            (*element).offset = sys::RD_KAFKA_OFFSET_BEGINNING.into();
+        }
+        let queue = sys::rd_kafka_queue_new(client);
+        sys::rd_kafka_ListOffsets(client, list, ptr::null(), queue);
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_topic_partition_list_destroy(list);
     }
 }
 

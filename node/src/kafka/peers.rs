@@ -58,18 +58,15 @@ impl Peers {
 
     /// Remembers who is a member now.
     pub(super) fn learn(&self, client: &BaseConsumer<MemberContext>) {
-        let prefix = format!("{}-", self.group);
-        let members = self.members(client).unwrap_or_default();
-        let mut seen = lock(&self.seen);
-        seen.extend(members.into_iter().filter(|m| *m != self.own && m.starts_with(&prefix)));
-        while seen.len() > PEERS_MAX {
-            seen.pop_first();
-        }
+        self.remember(self.members(client).unwrap_or_default());
     }
 
-    /// After a rebalance: who has gone is dead, and a thread that nobody waits for ends what it left open.
-    pub(super) fn bury_the_dead(&self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
-        let dead = self.dead(client);
+    /// After a rebalance: who has gone is dead, and a thread that nobody waits for ends what it left open. Who has come is
+    /// remembered.
+    pub(super) fn look_round(&self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
+        let Some(members) = self.members(client) else { return };
+        let dead = self.take_missing(&members);
+        self.remember(members);
         if dead.is_empty() {
             return;
         }
@@ -80,18 +77,30 @@ impl Peers {
         }
     }
 
-    /// Who was a member and is none now.
-    fn dead(&self, client: &BaseConsumer<MemberContext>) -> Vec<String> {
-        let seen = lock(&self.seen).clone();
-        // Without anyone to miss nobody is asked.
-        let members = if seen.is_empty() { None } else { self.members(client) };
-        members.map(|members| seen.difference(&members).cloned().collect()).unwrap_or_default()
+    fn remember(&self, members: BTreeSet<String>) {
+        let prefix = format!("{}-", self.group);
+        let mut seen = lock(&self.seen);
+        seen.extend(members.into_iter().filter(|m| *m != self.own && m.starts_with(&prefix)));
+        while seen.len() > PEERS_MAX {
+            seen.pop_first();
+        }
+    }
+
+    /// Forgets who was a member and is none of these. One that comes back while its transaction is ended is seen anew.
+    fn take_missing(&self, members: &BTreeSet<String>) -> Vec<String> {
+        let mut seen = lock(&self.seen);
+        let missing: Vec<String> = seen.difference(members).cloned().collect();
+        seen.retain(|id| members.contains(id));
+        missing
     }
 
     /// Registers the transactional id of every worker that was a member and is none any more. A worker that is only slow
     /// notices it as being fenced, and starts over.
     pub(super) fn end_transactions_of_the_dead(&self, client: &BaseConsumer<MemberContext>, settings: &Settings) {
-        end_transactions(settings, self.dead(client), &self.seen);
+        // Without anyone to miss nobody is asked.
+        let members = if lock(&self.seen).is_empty() { None } else { self.members(client) };
+        let dead = members.map(|members| self.take_missing(&members)).unwrap_or_default();
+        end_transactions(settings, dead, &self.seen);
     }
 }
 
@@ -102,12 +111,11 @@ fn lock(seen: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
 fn end_transactions(settings: &Settings, dead: Vec<String>, seen: &Mutex<BTreeSet<String>>) {
     for id in dead {
         match end_transaction(settings, &id) {
-            Ok(()) => {
-                tracing::info!(transactional_id = id, "ended what a dead worker had left open");
-                lock(seen).remove(&id);
-            }
+            Ok(()) => tracing::info!(transactional_id = id, "ended what a dead worker had left open"),
             Err(e) => {
-                tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet")
+                tracing::warn!(transactional_id = id, error = e, "a dead worker's transaction is not ended yet");
+                // Missed again the next time.
+                lock(seen).insert(id);
             }
         }
     }

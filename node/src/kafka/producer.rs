@@ -27,8 +27,8 @@ use super::native::{self, Delivery, GroupMetadata, Produce, ReportQueue, TopicHa
 const POLL: Duration = Duration::from_millis(100);
 /// What a call may take over its own timeout before the producer is given up.
 const GRACE: Duration = Duration::from_secs(5);
-/// Longest wait for a first connection before a new producer's id is asked for all the same.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for a first connection before a new producer's id is asked for all the same: no longer than what it saves.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// While records are flushed the answer of a commit that failed is looked for this often.
 const FLUSH_SLICE: Duration = Duration::from_millis(20);
 /// Longest wait for room in the producer's queue.
@@ -183,9 +183,12 @@ impl TransactionalProducer {
         )?;
         let mut this =
             TransactionalProducer { shared, calls, answers, topics, timeout, transaction: 0, group: None, lost: false };
-        // librdkafka asks for the id's coordinator at once when it has a broker, and else again only 500 ms later. Whether
-        // anything came of this is told by the call itself.
-        let _ = this.shared.producer.client().fetch_metadata(this.topics.names().next(), CONNECT_TIMEOUT);
+        // librdkafka asks for the id's coordinator at once when it is connected to a broker, and else again only 500 ms later.
+        // The connection by which it learns of the brokers does not count, as it is dropped thereafter: so a partition's
+        // leader is asked. Whether anything came of this is told by the call itself.
+        if let Some(topic) = this.topics.names().next() {
+            let _ = this.shared.producer.client().fetch_watermarks(topic, 0, CONNECT_TIMEOUT);
+        }
         this.call(Call::Init)?.map_err(|e| classify_init(&e))?;
         Ok(this)
     }

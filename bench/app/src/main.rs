@@ -33,15 +33,19 @@ enum Command {
         /// The port.
         #[arg(long)]
         http_port: u16,
+        /// Serve it as the reads of W2 are served, instead of by `axum::serve` on a thread for each core.
+        #[arg(long)]
+        alike: bool,
     },
 }
 
 fn main() -> anyhow::Result<()> {
+    node::memory::give_back_large_blocks();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let command = Args::parse().command;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if matches!(command, Command::W1(_) | Command::W2(_) | Command::Hello { .. }) {
+    if matches!(command, Command::W1(_) | Command::W2(_) | Command::Hello { alike: true, .. }) {
         // A second one would take turns with the worker and the load on the two cores of the comparison, and the two would
         // wake each other for every few requests.
         runtime.worker_threads(1);
@@ -53,11 +57,15 @@ fn main() -> anyhow::Result<()> {
         Command::EngineOnly(options) => print(&engine_only::run(&options)?),
         Command::RawCopy(options) => print(&raw_copy::run(&options)?),
         Command::Local(options) => runtime.block_on(local::run(&options))?.iter().try_for_each(print),
-        Command::Hello { http_port } => runtime.block_on(async {
+        Command::Hello { http_port, alike } => runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", http_port)).await?;
-            tokio::select! {
-                () = http::serve(listener, http::hello()) => (),
-                () = node::signals::stop_requested() => (),
+            if alike {
+                tokio::select! {
+                    () = http::serve(listener, http::hello()) => (),
+                    () = node::signals::stop_requested() => (),
+                }
+            } else {
+                axum::serve(listener, http::hello()).with_graceful_shutdown(node::signals::stop_requested()).await?;
             }
             Ok(())
         }),

@@ -55,6 +55,7 @@ SHARES = [
     ("drain", "broker CPU per order, µs", "broker_cpu_us_per_input", "raw copy", "broker_cpu_us_per_order", False, None),
     ("iq:32", "reads per second", "requests_per_s", "hello", "requests_per_s", True, None),
     ("iq:32", "app CPU per read, µs", "app_cpu_us_per_request", "hello", "app_cpu_us_per_request", False, 0.6),
+    ("iq:32", "app CPU per read, µs", "app_cpu_us_per_request", "hello, served alike", "app_cpu_us_per_request", False, None),
 ]
 
 
@@ -132,9 +133,9 @@ def measure_limits(ours, results, label):
             with tempfile.TemporaryDirectory(dir=HOME) as state_dir:
                 done.append(limits.raw_copy(orders, drained[0]["n"], changelogs, state_dir if stored else None))
     if any(r["step"].startswith("iq") for r in ours):
-        done.append(limits.hello())
+        done += [limits.hello(), limits.hello(alike=True)]
     for result in done:
-        with open(os.path.join(results, f"limit-{label}-{result['step'].replace(' ', '-')}.json"), "w") as f:
+        with open(os.path.join(results, f"limit-{label}-{result['step'].replace(',', '').replace(' ', '-')}.json"), "w") as f:
             json.dump(result, f, indent=1)
     return [dict(r, side=LIMIT, workload="w2") for r in done]
 

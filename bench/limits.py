@@ -46,9 +46,9 @@ def raw_copy(orders, drained, changelogs, state_dir=None):
             "broker_cpu_us_per_order": broker / orders * 1e6}
 
 
-def hello(connections=32, warm_up=3, seconds=15):
-    """Reads of an axum service that says hello, by the same wrk as the harness's reads."""
-    service = subprocess.Popen([BENCH_APP, "hello", "--http-port", str(HELLO_PORT)])
+def hello(alike=False, connections=32, warm_up=3, seconds=15):
+    """Reads of an axum service that says hello, by the same wrk as the harness's reads: as axum serves it, or served as our reads are."""
+    service = subprocess.Popen([BENCH_APP, "hello", "--http-port", str(HELLO_PORT), *["--alike"][:alike]])
     url = f"http://127.0.0.1:{HELLO_PORT}/"
 
     def wrk(seconds):
@@ -71,4 +71,4 @@ def hello(connections=32, warm_up=3, seconds=15):
     finally:
         service.terminate()
         service.wait(10)
-    return {"step": "hello", "connections": connections, "requests_per_s": requests / wall, "app_cpu_us_per_request": cpu / requests * 1e6}
+    return {"step": "hello, served alike" if alike else "hello", "connections": connections, "requests_per_s": requests / wall, "app_cpu_us_per_request": cpu / requests * 1e6}

@@ -67,7 +67,7 @@ impl Queries {
 }
 
 /// Serves every connection to the listener with `router`: over HTTP/1.1 only, as all clients of these reads speak, with as
-/// little around it as there can be. The reads and what they are measured against are both served so.
+/// little around it as there can be. What the reads are measured against can be served so too.
 pub async fn serve(listener: TcpListener, router: Router) {
     let mut listener = listener.tap_io(|connection| {
         // An answer is written whole: there is nothing to wait for.

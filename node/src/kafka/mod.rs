@@ -47,7 +47,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for ends that are asked in passing.
 const ENDS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Tries to learn the extent of partitions, and the pause between two.
-const EXTENT_TRIES: u32 = 3;
+const EXTENT_TRIES: u32 = 5;
 const EXTENT_RETRY: Duration = Duration::from_millis(50);
 /// Longest wait for committed positions that no transaction can change any more. Above a transaction's own timeout, after
 /// which the broker ends it.
@@ -205,18 +205,9 @@ impl KafkaLog {
         self.producer.as_mut().ok_or_else(|| Error::Unknown("there is no producer; it is to be reset".to_owned()))
     }
 
-    /// As [`KafkaLog::offsets`], asked again when a leader has changed: librdkafka asks with the epoch that it knows and
-    /// forgets it only when that was refused.
+    /// As [`KafkaLog::offsets`], see [`extent`].
     fn offsets_in_time(&self, partitions: &[TopicPartition], which: NativeOffset) -> Result<Vec<Offset>, Error> {
-        let mut found = self.offsets(partitions, which, QUERY_TIMEOUT);
-        for _ in 1..EXTENT_TRIES {
-            if found.is_ok() {
-                break;
-            }
-            std::thread::sleep(EXTENT_RETRY);
-            found = self.offsets(partitions, which, QUERY_TIMEOUT);
-        }
-        found
+        extent(|| self.offsets(partitions, which, QUERY_TIMEOUT))
     }
 
     /// `which` end of each of these partitions as a reader of uncommitted records sees it, all in one request to a broker
@@ -299,6 +290,21 @@ impl KafkaLog {
             self.blocked_since = None;
         }
     }
+}
+
+/// Asks for the extent of partitions, again when there is no leader yet, as in the first moments of a new topic, or it has
+/// changed: librdkafka asks with the epoch that it knows and forgets it only when that was refused.
+fn extent<T, E>(ask: impl Fn() -> Result<T, E>) -> Result<T, E> {
+    let deadline = Instant::now() + QUERY_TIMEOUT;
+    let mut found = ask();
+    for _ in 1..EXTENT_TRIES {
+        if found.is_ok() || Instant::now() >= deadline {
+            break;
+        }
+        std::thread::sleep(EXTENT_RETRY);
+        found = ask();
+    }
+    found
 }
 
 /// Ids and partition counts of all topics, in order.

@@ -10,9 +10,9 @@ use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use streams::{Offset, Partition};
 use tokio::sync::mpsc;
 
-use super::Settings;
 use super::consumer::MemberContext;
 use super::native::{Fetched, PartitionQueue, Scratch, Wakeup};
+use super::{Settings, extent};
 
 /// Items between the reading thread and a slow reader; then the thread waits.
 const ITEMS_MAX: usize = 1_024;
@@ -92,7 +92,7 @@ fn start(
     for partition in 0..u32::try_from(count).unwrap_or(u32::MAX) {
         let native = i32::try_from(partition).unwrap_or(i32::MAX);
         // A read-committed client is told the last stable offset: where what comes after this call will be.
-        let (low, high) = consumer.fetch_watermarks(name, native, QUERY_TIMEOUT).map_err(unavailable)?;
+        let (low, high) = extent(|| consumer.fetch_watermarks(name, native, QUERY_TIMEOUT)).map_err(unavailable)?;
         let offset = match from {
             TailFrom::End => Offset(high),
             TailFrom::Offsets(offsets) => {

@@ -20,7 +20,7 @@ impl<L: Log> Worker<L> {
         if idle && (waited < limits::IDLE_COMMIT_MS || !self.slots.iter().any(Slot::has_passed_markers)) {
             return Ok(false);
         }
-        let drained = !self.slots.iter().any(|s| self.can_process(s));
+        let drained = !self.polled.more && !self.slots.iter().any(|s| self.can_process(s));
         let due = waited >= self.config.commit_interval_ms
             || (drained && waited >= self.config.commit_min_interval_ms)
             || self.overlay_full()

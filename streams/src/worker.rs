@@ -127,7 +127,7 @@ pub struct Worker<L: Log> {
     published: Vec<TaskId>,
     pub(crate) routes: FxHashMap<TopicPartition, (usize, usize)>,
     pub(crate) partitions: Arc<[u32]>,
-    polled: Polled,
+    pub(crate) polled: Polled,
     pub(crate) effects: Effects,
     pub(crate) batch: Batch,
     pub(crate) in_transaction: bool,
@@ -291,6 +291,7 @@ impl<L: Log> Worker<L> {
     }
 
     fn poll(&mut self, wait: Duration) -> Result<(), Error> {
+        self.polled.more = false;
         let polled = self.log.poll(wait, &mut self.polled);
         for (tp, record) in self.polled.records.drain(..) {
             let Some(&(slot, input)) = self.routes.get(&tp) else {

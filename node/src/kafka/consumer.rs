@@ -363,7 +363,7 @@ impl GroupConsumer {
         let mut failed = None;
         for input in self.inputs.iter_mut().filter(|i| i.flows) {
             let (queue, next, tp) = (&input.queue, &mut input.next, input.partition);
-            queue.drain(&mut self.scratch, BATCH_RECORDS_MAX, |fetched| match fetched {
+            let taken = queue.drain(&mut self.scratch, BATCH_RECORDS_MAX, |fetched| match fetched {
                 Fetched::Record(record) if record.offset >= *next => {
                     *next = record.offset.next();
                     polled.records.push((tp, record));
@@ -375,6 +375,7 @@ impl GroupConsumer {
                 }
                 Fetched::Failed(code, text) => failed = Some((tp, code, text)),
             });
+            polled.more |= taken == BATCH_RECORDS_MAX;
         }
         match failed {
             None => Ok(()),

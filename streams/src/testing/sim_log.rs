@@ -533,6 +533,7 @@ impl Log for SimLog {
                 polled.records.push((*tp, entry.record.clone()));
                 *next = entry.record.offset.next();
             }
+            polled.more |= entries.len() == POLL_RECORDS_MAX;
             if entries.len() < POLL_RECORDS_MAX {
                 *next = (*next).max(Offset(log.last_stable()));
                 // As Kafka, which tells an end only to those who have arrived at it.

@@ -38,7 +38,7 @@ def staged(x, report):
     return {"x": x, "us": report["process_cpu_ns_per_order"] / 1000, "parts": parts, "allocations": report["allocations_per_order"]}
 
 
-def drain(args, x, partitions=4, workers=2, commit_ms=100):
+def drain(args, x, partitions=4, workers=1, commit_ms=100):
     """A point of the series on Kafka: the harness's cold drain, checked by it."""
     # The harness has 4 partitions; its files stay as they are, so the number is set from outside.
     harness = "import bench, sys; bench.PARTITIONS = int(sys.argv.pop(1)); sys.exit(bench.main())"

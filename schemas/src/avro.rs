@@ -26,6 +26,16 @@ pub trait AvroValue: Sized {
     fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError>;
 }
 
+/// As [`AvroValue::transcode`], of a primitive value that is decoded without taking memory.
+#[inline]
+fn transcode_decoded<T: AvroValue + serde::Serialize>(
+    reader: &mut Reader<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    write_json(&T::decode(reader)?, out);
+    Ok(())
+}
+
 /// Appends a primitive value as JSON.
 #[inline]
 fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
@@ -295,8 +305,7 @@ impl AvroValue for bool {
     }
     #[inline]
     fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        write_json(&Self::decode(reader)?, out);
-        Ok(())
+        transcode_decoded::<Self>(reader, out)
     }
 }
 
@@ -311,8 +320,7 @@ impl AvroValue for i32 {
     }
     #[inline]
     fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        write_json(&Self::decode(reader)?, out);
-        Ok(())
+        transcode_decoded::<Self>(reader, out)
     }
 }
 
@@ -327,8 +335,7 @@ impl AvroValue for i64 {
     }
     #[inline]
     fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        write_json(&Self::decode(reader)?, out);
-        Ok(())
+        transcode_decoded::<Self>(reader, out)
     }
 }
 
@@ -345,8 +352,7 @@ impl AvroValue for f64 {
     }
     #[inline]
     fn transcode(reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        write_json(&Self::decode(reader)?, out);
-        Ok(())
+        transcode_decoded::<Self>(reader, out)
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Polled {
     /// whatever lies between the last record and the end (transaction markers). A partition counts as *behind* from takeover
     /// (when its committed position is below the end asked then) until it shows up here (KIP-695).
     pub caught_up: Vec<(TopicPartition, Offset)>,
-    /// More records of these partitions are at hand than were taken. A worker that has processed all it was given is not at
+    /// Some partition has more records at hand than were taken of it. A worker that has processed all it was given is not at
     /// the end of its input then, and a commit is not due for want of work: many small ones would cost more than they hasten.
     pub more: bool,
     /// Changes of the assignment, in order. At most one revocation or loss per poll, and it is the last.

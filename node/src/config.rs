@@ -53,7 +53,7 @@ section!(Engine {
     commit_interval_ms: i64,
     commit_min_interval_ms: i64,
     buffered_records_per_partition: usize,
-    cache_bytes_per_task: usize,
+    cache_max_bytes: usize,
     memory_budget_bytes: usize,
     delete_retention_ms: i64,
 });
@@ -232,7 +232,7 @@ impl Config {
             commit_interval_ms: self.engine.commit_interval_ms,
             commit_min_interval_ms: self.engine.commit_min_interval_ms,
             buffered_records_per_partition: self.engine.buffered_records_per_partition,
-            cache_bytes_per_task: self.engine.cache_bytes_per_task,
+            cache_bytes: self.engine.cache_max_bytes / self.engine.workers.max(1),
             delete_retention_ms: self.engine.delete_retention_ms,
             errors: streams::ErrorPolicy {
                 decode: self.errors.decode.into(),

@@ -40,8 +40,8 @@ pub struct Overlay {
     partition: Partition,
     stores: Vec<Store>,
     cache_bytes: usize,
-    /// Clean entries as (store, slot) in the order eviction looks at them: a clock with one second chance.
-    clock: VecDeque<(usize, u32)>,
+    /// Clean entries as (store, slot; a topology has at most 2^16 stores) in the order eviction looks at them: a clock with one second chance.
+    clock: VecDeque<(u16, u32)>,
     /// Last value read from the backend.
     read: Vec<u8>,
 }
@@ -52,6 +52,12 @@ impl Overlay {
     pub fn new(backend: Arc<dyn Backend>, partition: Partition, stores: Vec<StoreId>, cache_bytes: usize) -> Self {
         let stores = stores.into_iter().map(Store::new).collect();
         Overlay { backend, partition, stores, cache_bytes, clock: VecDeque::new(), read: Vec::new() }
+    }
+
+    /// Changes the limit of the clean entries, and evicts what does not fit any more.
+    pub fn set_cache_bytes(&mut self, cache_bytes: usize) {
+        self.cache_bytes = cache_bytes;
+        self.evict();
     }
 
     /// The value of a key as this task sees it: its own changes first, then what is committed. A key that is dirty or
@@ -70,7 +76,7 @@ impl Overlay {
         if store::cost(key.len(), self.read.len()) <= self.cache_bytes {
             let Some(entries) = self.stores.get_mut(store) else { return Ok(None) };
             let value = present.then_some(&self.read[..]);
-            entries.insert_clean(hash, key, value, &mut |slot| self.clock.push_back((store, slot)));
+            entries.insert_clean(hash, key, value, &mut |slot| self.clock.push_back((store as u16, slot)));
             self.evict();
         }
         Ok(present.then_some(&self.read[..]))
@@ -202,7 +208,7 @@ impl Overlay {
     /// Undoes every change since the savepoint exactly, and leaves those before it.
     pub fn rollback_to_savepoint(&mut self) {
         for (index, store) in self.stores.iter_mut().enumerate() {
-            store.rollback(&mut |slot| self.clock.push_back((index, slot)));
+            store.rollback(&mut |slot| self.clock.push_back((index as u16, slot)));
         }
         self.evict();
     }
@@ -248,7 +254,7 @@ impl Overlay {
     /// Tells that the changes were written: dirty entries become clean cache entries, evicted beyond the limit.
     pub fn committed(&mut self) {
         for (index, store) in self.stores.iter_mut().enumerate() {
-            store.committed(&mut |slot| self.clock.push_back((index, slot)));
+            store.committed(&mut |slot| self.clock.push_back((index as u16, slot)));
         }
         self.evict();
     }
@@ -266,7 +272,7 @@ impl Overlay {
         while clean_bytes > self.cache_bytes
             && let Some((index, slot)) = self.clock.pop_front()
         {
-            let store = self.store_mut(index);
+            let store = self.store_mut(usize::from(index));
             let before = store.clean_bytes();
             if store.evict_or_keep(slot) {
                 self.clock.push_back((index, slot));

@@ -45,6 +45,8 @@ enum Step {
     Rollback,
     Commit,
     Abort,
+    /// The limit of the cache changes.
+    Resize(usize),
 }
 
 /// Few and short keys, so that steps meet; bytes at both ends of the order.
@@ -81,6 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Rollback),
         6 => Just(Step::Commit),
         3 => Just(Step::Abort),
+        2 => cache_bytes().prop_map(Step::Resize),
     ]
 }
 
@@ -157,12 +160,17 @@ struct Task {
     overlay: Overlay,
     model: Model,
     partition: Partition,
+    cache_bytes: usize,
 }
 
 impl Task {
     fn run(&mut self, backend: &dyn Backend, stores: &[StoreId], step: Step) {
-        let Task { overlay, model, partition } = self;
+        let Task { overlay, model, partition, cache_bytes } = self;
         match step {
+            Step::Resize(limit) => {
+                *cache_bytes = limit;
+                overlay.set_cache_bytes(limit);
+            }
             Step::Put(store, key, value) => {
                 overlay.put(store, &key, &value);
                 model.touch(store, &key);
@@ -234,14 +242,14 @@ impl Task {
         }
     }
 
-    fn check(&self, cache_bytes: usize) {
-        let Task { overlay, model, .. } = self;
+    fn check(&self) {
+        let Task { overlay, model, cache_bytes, .. } = self;
         let mut dirty = Vec::new();
         overlay.for_each_dirty(&mut |store, key, value| dirty.push((store, key.to_vec(), value.map(Vec::from))));
         assert_eq!(dirty, model.dirty());
         assert_eq!(overlay.is_dirty(), !dirty.is_empty() || model.now.expired);
         assert_eq!(overlay.dirty_bytes() > 0, overlay.is_dirty());
-        assert!(overlay.cached_bytes() <= cache_bytes, "{} cached", overlay.cached_bytes());
+        assert!(overlay.cached_bytes() <= *cache_bytes, "{} cached", overlay.cached_bytes());
     }
 }
 
@@ -254,14 +262,15 @@ fn run(backend: Arc<dyn Backend>, partitions: [Partition; TASKS], cache_bytes: u
         overlay: Overlay::new(Arc::clone(&backend), partition, stores.clone(), cache_bytes),
         model: Model::default(),
         partition,
+        cache_bytes,
     });
     for (task, step) in steps {
         tasks[task].run(&*backend, &stores, step);
-        tasks[task].check(cache_bytes);
+        tasks[task].check();
     }
     for task in &mut tasks {
         task.run(&*backend, &stores, Step::Commit);
-        task.check(cache_bytes);
+        task.check();
         assert!(!task.overlay.is_dirty());
     }
 }

@@ -9,6 +9,9 @@ pub const BUFFERED_RECORDS_PER_PARTITION: usize = 1_000;
 /// size of a transaction stay bounded.
 pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 
+/// Committed entries that the tasks of a worker keep in memory (Kafka Streams: `statestore.cache.max.bytes`).
+pub const CACHE_BYTES: usize = 10 << 20;
+
 /// Records one task may process before the next ready task gets its turn.
 pub const RECORDS_PER_ROUND: usize = 256;
 

@@ -187,7 +187,7 @@ pub enum Step {
 }
 
 impl Task {
-    /// A task without positions; [`Task::start`] comes before the first record.
+    /// A task without positions and without a cache; [`Task::start`] comes before the first record.
     #[must_use]
     pub fn new(
         topology: Arc<Topology>,
@@ -196,7 +196,6 @@ impl Task {
         store_ids: &[state::StoreId],
         partitions: Arc<[u32]>,
         policy: ErrorPolicy,
-        cache_bytes: usize,
     ) -> Self {
         let mut slots = vec![None; topology.stores().len()];
         let mut ids = Vec::new();
@@ -210,7 +209,7 @@ impl Task {
         }
         let state = TaskState {
             id,
-            overlay: Overlay::new(backend.clone(), id.partition, ids, cache_bytes),
+            overlay: Overlay::new(backend.clone(), id.partition, ids, 0),
             key_bytes: Vec::new(),
             value_bytes: Vec::new(),
             stream_time: NO_TIMESTAMP,
@@ -257,6 +256,17 @@ impl Task {
     #[must_use]
     pub fn id(&self) -> TaskId {
         self.state.id
+    }
+
+    /// Whether it has stores of its own.
+    #[must_use]
+    pub fn has_stores(&self) -> bool {
+        self.state.slots.iter().any(Option::is_some)
+    }
+
+    /// How many bytes of committed entries it keeps in memory in front of its stores, keys, values and overhead; 0 at first.
+    pub fn set_cache_bytes(&mut self, cache_bytes: usize) {
+        self.state.overlay.set_cache_bytes(cache_bytes);
     }
 
     /// What it has done.

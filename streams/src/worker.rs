@@ -35,8 +35,9 @@ pub struct Config {
     pub buffered_records_per_partition: usize,
     /// Uncommitted bytes that force a commit.
     pub overlay_bytes_max: usize,
-    /// Committed entries a task may keep in memory in front of the store, bytes.
-    pub cache_bytes_per_task: usize,
+    /// Committed entries that the tasks of a worker keep in memory in front of their stores, bytes, shared out evenly
+    /// (Kafka Streams: `statestore.cache.max.bytes`, though nothing is held back by this one).
+    pub cache_bytes: usize,
     /// Handlers of failing records.
     pub errors: ErrorPolicy,
     /// How long the log keeps tombstones, milliseconds (`delete.retention.ms`); a store away for half of it is rebuilt.
@@ -61,7 +62,7 @@ impl Default for Config {
             commit_min_interval_ms: 0,
             buffered_records_per_partition: limits::BUFFERED_RECORDS_PER_PARTITION,
             overlay_bytes_max: limits::OVERLAY_BYTES_MAX,
-            cache_bytes_per_task: 1 << 20,
+            cache_bytes: limits::CACHE_BYTES,
             errors: ErrorPolicy::default(),
             delete_retention_ms: 86_400_000,
             global_interval_ms: 100,
@@ -439,6 +440,7 @@ impl<L: Log> Worker<L> {
         self.last_commit = now;
         self.open_channels(now);
         self.rebuild_routes();
+        self.share_cache();
         self.publish_phases();
         Ok(())
     }
@@ -451,9 +453,14 @@ impl<L: Log> Worker<L> {
             self.view.store_ids(),
             self.partitions.clone(),
             self.config.errors,
-            self.config.cache_bytes_per_task,
         );
         task.committing_as(self.topology.fingerprint(id.subtopology, self.log.state_writes()))
+    }
+
+    fn share_cache(&mut self) {
+        let with_stores = self.slots.iter().filter(|slot| slot.task.has_stores()).count();
+        let share = self.config.cache_bytes.checked_div(with_stores).unwrap_or_default();
+        self.slots.iter_mut().for_each(|slot| slot.task.set_cache_bytes(share));
     }
 
     fn rebuild_routes(&mut self) {

@@ -9,11 +9,11 @@ use super::hidden::Hidden;
 use super::order::Order;
 use crate::{Batch, Partition, Range, StoreId};
 
-/// Bytes an entry or an expiration costs beside its key and value: its slot and its places in index, list and clock.
-const OVERHEAD_BYTES: usize = size_of::<Slot>() + 32;
+/// Bytes an entry or an expiration costs beside its key and value: its slot, and 8 each for its places in index and clock.
+const OVERHEAD_BYTES: usize = size_of::<Slot>() + 16;
 
-/// Buffers above this capacity are not kept by a free slot for its next entry.
-const SPARE_BUFFER_BYTES_MAX: usize = 4096;
+/// A buffer above this capacity is not kept by a free slot for its next entry.
+const SPARE_BUFFER_BYTES_MAX: usize = 8192;
 
 /// What an entry counts for in `dirty_bytes` and `clean_bytes`.
 pub(super) fn cost(key_len: usize, value_len: usize) -> usize {
@@ -55,8 +55,9 @@ struct Slot {
     hash: u64,
     /// When it last changed; 0 in a clean slot. Hidden by every expiration of its key with a larger number.
     sequence: u64,
-    key: Vec<u8>,
-    value: Vec<u8>,
+    /// The key and then the value: one allocation, and one place in memory, for both.
+    entry: Vec<u8>,
+    key_len: u32,
     present: bool,
     state: State,
     /// Read since the clock last passed.
@@ -168,14 +169,14 @@ impl Store {
     /// The key of a used slot.
     #[inline]
     pub(super) fn key(&self, slot: u32) -> &[u8] {
-        &self.slot(slot).key
+        self.slot(slot).key()
     }
 
     /// The value of a slot as reads see it.
     #[inline]
     pub(super) fn value(&self, slot: u32) -> Option<&[u8]> {
         let found = self.slot(slot);
-        (found.present && !self.is_hidden(slot)).then_some(&found.value)
+        (found.present && !self.is_hidden(slot)).then(|| found.value())
     }
 
     /// Whether a key that is not dirty was expired in this transaction.
@@ -186,7 +187,7 @@ impl Store {
     #[inline]
     fn is_hidden(&self, slot: u32) -> bool {
         let slot = self.slot(slot);
-        self.expirations.iter().any(|expiration| slot.sequence < expiration.sequence && expiration.covers(&slot.key))
+        self.expirations.iter().any(|expiration| slot.sequence < expiration.sequence && expiration.covers(slot.key()))
     }
 
     /// Keeps what the backend answered for a key that was looked up before and not known. `clean` is told the slot to
@@ -392,7 +393,7 @@ impl Store {
             return;
         }
         let start = self.undo.bytes.len();
-        self.undo.bytes.extend_from_slice(&found.value);
+        self.undo.bytes.extend_from_slice(found.value());
         let before = Before::Entry {
             state: found.state,
             present: found.present,
@@ -404,8 +405,8 @@ impl Store {
 
     fn set_value(&mut self, slot: u32, value: Option<&[u8]>) {
         let slot = self.slot_mut(slot);
-        slot.value.clear();
-        slot.value.extend_from_slice(value.unwrap_or_default());
+        slot.entry.truncate(slot.key_len as usize);
+        slot.entry.extend_from_slice(value.unwrap_or_default());
         slot.present = value.is_some();
     }
 
@@ -422,7 +423,8 @@ impl Store {
         });
         let taken = self.slot_mut(slot);
         taken.hash = hash;
-        taken.key.extend_from_slice(key);
+        taken.entry.extend_from_slice(key);
+        taken.key_len = key.len() as u32;
         taken.state = state;
         taken.sequence = 0;
         taken.referenced = false;
@@ -440,12 +442,11 @@ impl Store {
         let freed = self.slot_mut(slot);
         freed.state = State::Free;
         freed.present = false;
-        for buffer in [&mut freed.key, &mut freed.value] {
-            buffer.clear();
-            if buffer.capacity() > SPARE_BUFFER_BYTES_MAX {
-                *buffer = Vec::new();
-            }
+        freed.entry.clear();
+        if freed.entry.capacity() > SPARE_BUFFER_BYTES_MAX {
+            freed.entry = Vec::new();
         }
+        freed.key_len = 0;
         self.free.push(slot);
     }
 
@@ -464,12 +465,22 @@ impl Store {
 
 /// The key of a used slot, where the other fields of its store are borrowed.
 fn key_in<'a>(slots: &'a [Slot]) -> impl Fn(u32) -> &'a [u8] {
-    |slot| slots.get(slot as usize).map_or(&[], |slot| &slot.key)
+    |slot| slots.get(slot as usize).map_or(&[], Slot::key)
 }
 
 impl Slot {
+    #[inline]
+    fn key(&self) -> &[u8] {
+        self.entry.get(..self.key_len as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    fn value(&self) -> &[u8] {
+        self.entry.get(self.key_len as usize..).unwrap_or_default()
+    }
+
     fn cost(&self) -> usize {
-        cost(self.key.len(), self.value.len())
+        cost(self.entry.len(), 0)
     }
 }
 

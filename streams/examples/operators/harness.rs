@@ -62,7 +62,8 @@ pub(crate) fn run(topology: Topology, topics: &[&str], keys: i64, rounds: u64) -
     let id = TaskId { subtopology: topology.subtopology_of_source(first).expect("a source"), partition: 0 };
     let partitions: Arc<[u32]> = vec![1; topology.topics().len()].into();
     let policy = ErrorPolicy::default();
-    let mut task = Task::new(topology.clone(), id, backend, view.store_ids(), partitions, policy, 16 << 20);
+    let mut task = Task::new(topology.clone(), id, backend, view.store_ids(), partitions, policy);
+    task.set_cache_bytes(16 << 20);
     let mut effects = Effects::default();
     let inputs: Vec<TopicPartition> =
         topics.iter().map(|t| TopicPartition { topic: topology.topic(t).expect("a topic"), partition: 0 }).collect();

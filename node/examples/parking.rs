@@ -15,7 +15,7 @@ use node::{Application, Config};
 use schemas::state::{Command, CommandOutcome, Verdict, ledger_key};
 use schemas::{AvroRecord, Codec, Registry, RegistryError, Topic};
 use streams::serde::Utf8;
-use streams::store::{KeyValue, StateAccess as _, Timers as TimersSpec};
+use streams::store::{StateAccess as _, Timers as TimersSpec};
 use streams::{Context, Misplaced, ProcessError, Record, SourceOptions, Timestamp, Topology, TopologyBuilder};
 use topologies::avro::{self, Avro};
 use topologies::saga::{DueFormat, DueKind, Keyed, Ledger, Runner, Saga, Step, Timers, check};
@@ -180,7 +180,7 @@ impl Saga for Parking {
 
 fn topology() -> Result<Topology, streams::BuildError> {
     let mut b = TopologyBuilder::new("parking");
-    let spots = b.store("spots", KeyValue::new(Utf8, Avro::<Spot>::new(&Ids::codec())).shown_as(|_, spot| show(spot)));
+    let spots = b.store("spots", avro::store_of::<Spot>(Ids::codec()));
     let commands = b.store("commands", avro::store::<CommandOutcome>());
     let timers = b.store("timers", TimersSpec::new(DueFormat));
 
@@ -203,10 +203,6 @@ fn topology() -> Result<Topology, streams::BuildError> {
     b.connect_store(saga_in, &timers);
     b.connect(told, status);
     b.build()
-}
-
-fn show(spot: &[u8]) -> String {
-    schemas::json::value_from_framed(&Ids, spot).map_or_else(|e| e.to_string(), |spot| spot.to_string())
 }
 
 // 5. Running it

@@ -1,10 +1,11 @@
 //! Collections in HAL, as Spring Data REST answers them: `_embedded`, `_links`, `page`.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::Value;
-use serde_json::{Map, json};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 use state::{Direction, Range};
 use streams::{Partition, TaskId};
 
@@ -66,7 +67,8 @@ impl PageRequest {
 pub(crate) struct Item {
     pub(crate) key: String,
     pub(crate) partition: Partition,
-    pub(crate) item: Value,
+    /// As clients see it; passed on as it is.
+    pub(crate) item: Box<RawValue>,
 }
 
 /// What one instance adds to a page.
@@ -83,7 +85,7 @@ pub(crate) struct Part {
 }
 
 /// How a payload becomes an item.
-pub(crate) type Render<'a> = dyn Fn(&[u8]) -> Result<Value, ApiError> + 'a;
+pub(crate) type Render<'a> = dyn Fn(&[u8]) -> Result<Box<RawValue>, ApiError> + 'a;
 
 /// The part of this instance. With `all` it has every item up to the page's end (another instance merges them), else only
 /// those of the page itself.
@@ -145,8 +147,25 @@ pub(crate) fn merge(mut parts: Vec<Part>, page: PageRequest) -> Part {
     whole
 }
 
+/// A page as it is answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct Collection<'a> {
+    /// The items, by the name of their relation.
+    #[serde(rename = "_embedded")]
+    embedded: BTreeMap<&'a str, Vec<Box<RawValue>>>,
+    #[serde(rename = "_links")]
+    links: Map<String, Value>,
+    page: Value,
+}
+
 /// The answer: `here` and `profile` lead to the collection and to what its items have, `name` is its relation (`orders`).
-pub(crate) fn collection(here: &str, profile: &str, name: &str, page: PageRequest, part: Part) -> Value {
+pub(crate) fn collection<'a>(
+    here: &str,
+    profile: &str,
+    name: &'a str,
+    page: PageRequest,
+    part: Part,
+) -> Collection<'a> {
     let href = |number: usize| json!({ "href": format!("{here}{}", page.query(number)) });
     let total = usize::try_from(part.total).unwrap_or(usize::MAX);
     let pages = total.div_ceil(page.size);
@@ -173,6 +192,6 @@ pub(crate) fn collection(here: &str, profile: &str, name: &str, page: PageReques
     {
         object.insert("totalIsLowerBound".into(), true.into());
     }
-    let items: Vec<Value> = part.items.into_iter().map(|item| item.item).collect();
-    json!({ "_embedded": { name: items }, "_links": links, "page": numbers })
+    let items = part.items.into_iter().map(|item| item.item).collect();
+    Collection { embedded: BTreeMap::from([(name, items)]), links, page: numbers }
 }

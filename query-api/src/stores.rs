@@ -9,6 +9,7 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use state::{Direction, Range, StoreKind};
 use streams::partitioner::partition_for_key;
@@ -36,7 +37,8 @@ struct Entry {
     partition: Partition,
     /// Event time of the last change, milliseconds.
     timestamp: Timestamp,
-    value: Value,
+    /// As the store shows it; passed on as it is.
+    value: Box<RawValue>,
     /// The exact key, for merging; only between instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raw: Option<String>,
@@ -119,7 +121,8 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// `GET /stores/{store}/{key}`: one committed entry, from whichever instance has it.
@@ -182,10 +185,10 @@ fn entry(
     partition: Partition,
 ) -> Result<Entry, ApiError> {
     let value = match show {
-        Some(show) => serde_json::from_str(&show(key, value))
-            .map_err(|e| ApiError::Internal(format!("a store shows an entry as what is not JSON: {e}")))?,
-        None => format!("0x{}", hex(value)).into(),
+        Some(show) => RawValue::from_string(show(key, value)),
+        None => to_raw_value(&format!("0x{}", hex(value))),
     };
+    let value = value.map_err(|e| ApiError::Internal(format!("a store shows an entry as what is not JSON: {e}")))?;
     let text = std::str::from_utf8(key).ok().filter(|text| !text.chars().any(char::is_control));
     let key = text.map_or_else(|| format!("0x{}", hex(key)), str::to_owned);
     Ok(Entry { key, partition, timestamp, value, raw: None })
@@ -343,8 +346,18 @@ pub(crate) fn check_covered(mut covered: Vec<Partition>, tasks: &[TaskId]) -> Re
     Err(ApiError::unavailable("the store's partitions are moving between instances"))
 }
 
+/// A page as it is answered.
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    store: &'a str,
+    entries: Vec<Entry>,
+    next: Option<String>,
+    #[serde(rename = "_links", skip_serializing_if = "Option::is_none")]
+    links: Option<Value>,
+}
+
 /// Orders what came from all partitions, cuts it to the limit, and says where to go on.
-fn page(store: &str, uri: &Uri, query: &Query, entries: Vec<Entry>) -> Value {
+fn page<'a>(store: &'a str, uri: &Uri, query: &Query, entries: Vec<Entry>) -> Page<'a> {
     let raw = |entry: &Entry| entry.raw.as_deref().and_then(unhex).unwrap_or_default();
     let mut keyed: Vec<(Vec<u8>, Entry)> = entries.into_iter().map(|entry| (raw(&entry), entry)).collect();
     keyed.sort_by(|a, b| query.order((&a.0, a.1.partition), (&b.0, b.1.partition)));
@@ -355,7 +368,7 @@ fn page(store: &str, uri: &Uri, query: &Query, entries: Vec<Entry>) -> Value {
     for entry in &mut entries {
         entry.raw = None;
     }
-    let link = next.as_ref().map(|cursor| {
+    let links = next.as_ref().map(|cursor| {
         let kept = uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty() && !p.starts_with("cursor="));
         let mut href = format!("{}?", uri.path());
         kept.for_each(|pair| {
@@ -366,11 +379,7 @@ fn page(store: &str, uri: &Uri, query: &Query, entries: Vec<Entry>) -> Value {
         encode(cursor, &mut href);
         json!({ "next": { "href": href } })
     });
-    let mut body = json!({ "store": store, "entries": entries, "next": next });
-    if let (Some(link), Some(object)) = (link, body.as_object_mut()) {
-        object.insert("_links".into(), link);
-    }
-    body
+    Page { store, entries, next, links }
 }
 
 /// Runs what reads many entries on a thread that may block.

@@ -76,6 +76,48 @@ async fn every_store_answers_by_key_and_by_range() {
     assert_eq!(found["value"]["verdict"], "ACCEPTED");
 }
 
+/// Texts, not values: what a client's bytes are compared or signed by.
+#[tokio::test]
+async fn entries_and_items_have_one_text_wherever_they_are_read() {
+    let (a, b) = two_instances().await;
+    a.product().await;
+    for i in 0..6 {
+        a.order(&format!("o{i}")).await.expect(201);
+        a.get(&format!("/orders/o{i}?wait=5&until=settled")).await.expect(200);
+    }
+    let (mut entries, mut items) = (Vec::new(), Vec::new());
+    for i in 0..6 {
+        let entry = a.get(&format!("/stores/orders/o{i}")).await.expect(200).text;
+        let parsed: Value = serde_json::from_str(&entry).unwrap();
+        let (partition, timestamp) = (&parsed["partition"], &parsed["timestamp"]);
+        let order: schemas::fashion::state::Order = serde_json::from_value(parsed["value"].clone()).unwrap();
+        let value = serde_json::to_string(&order).unwrap();
+        let head = format!(r#"{{"key":"o{i}","partition":{partition},"timestamp":{timestamp},"value":"#);
+        assert_eq!(entry, format!("{head}{value}}}"), "fields in the schema's order");
+        let item = a.get(&format!("/orders/o{i}")).await.expect(200).text;
+        assert!(item.starts_with(&format!(r#"{{"id":"o{i}","customerId":"","productId":"p1","size":"S","#)), "{item}");
+        for (path, text) in [(format!("/stores/orders/o{i}"), &entry), (format!("/orders/o{i}"), &item)] {
+            assert_eq!(b.get(&path).await.expect(200).text, *text);
+        }
+        entries.push(entry);
+        items.push(item);
+    }
+    for reader in [&a, &b] {
+        let range = reader.get("/stores/orders").await.expect(200).text;
+        assert_eq!(range, format!(r#"{{"store":"orders","entries":[{}],"next":null}}"#, entries.join(",")));
+        let range = reader.get("/stores/orders?limit=2").await.expect(200).text;
+        let next = serde_json::from_str::<Value>(&range).unwrap()["next"].as_str().unwrap().to_owned();
+        let links = format!(r#"{{"next":{{"href":"/stores/orders?limit=2&cursor={next}"}}}}"#);
+        let two = entries[..2].join(",");
+        assert_eq!(range, format!(r#"{{"store":"orders","entries":[{two}],"next":"{next}","_links":{links}}}"#));
+        let page = reader.get("/orders").await.expect(200).text;
+        let links = r#"{"self":{"href":"http://shop.example:8088/orders?page=0&size=20"},"profile":{"href":"http://shop.example:8088/profile/orders"}}"#;
+        let numbers = r#"{"size":20,"totalElements":6,"totalPages":1,"number":0}"#;
+        let items = items.join(",");
+        assert_eq!(page, format!(r#"{{"_embedded":{{"orders":[{items}]}},"_links":{links},"page":{numbers}}}"#));
+    }
+}
+
 #[tokio::test]
 async fn topology_and_instances_say_what_runs_where() {
     let client = shop(1).await;

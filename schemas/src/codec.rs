@@ -138,20 +138,42 @@ impl<T: AvroRecord> Codec<T> {
     /// When the bytes are not such a value. [`DecodeError::is_retriable`] tells bad bytes from a registry out of reach.
     #[inline]
     pub fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError> {
+        self.read(bytes, T::decode_body)
+    }
+
+    /// Appends a framed value as JSON, of whatever version of the schema: [`AvroValue::transcode`](crate::AvroValue::transcode).
+    ///
+    /// # Errors
+    /// As [`Codec::decode`]; `out` then holds the beginning of a text.
+    pub fn transcode(&self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        self.read(bytes, |reader| T::transcode(reader, out))
+    }
+
+    #[inline]
+    fn read<V>(
+        &self,
+        bytes: &[u8],
+        read: impl FnOnce(&mut Reader<'_>) -> Result<V, DecodeError>,
+    ) -> Result<V, DecodeError> {
         let (id, body) = unframe(bytes)?;
-        if id == self.id { decode_exact(body) } else { self.decode_other(id, body) }
+        if id == self.id { read_exact(body, read) } else { self.read_other(id, body, read) }
     }
 
     #[cold]
-    fn decode_other(&self, id: u32, body: &[u8]) -> Result<T, DecodeError> {
+    fn read_other<V>(
+        &self,
+        id: u32,
+        body: &[u8],
+        read: impl FnOnce(&mut Reader<'_>) -> Result<V, DecodeError>,
+    ) -> Result<V, DecodeError> {
         match &*self.writer(id)? {
-            Writer::SameBytes => decode_exact(body),
+            Writer::SameBytes => read_exact(body, read),
             Writer::Resolve(schema) => {
                 let body = self.slow.resolve(schema, T::schema_json(), body).map_err(|error| match error {
                     Unresolved::Bytes(error) => error,
                     Unresolved::Schema(reason) => DecodeError::Incompatible { id, name: T::NAME, reason },
                 })?;
-                decode_exact(&body)
+                read_exact(&body, read)
             }
         }
     }
@@ -180,7 +202,7 @@ impl<T: AvroRecord> Codec<T> {
 }
 
 /// The schema text behind an id found in data: reserved ids from the catalog, others from the registry.
-pub(crate) fn lookup(registry: &dyn Registry, id: u32) -> Result<Arc<str>, DecodeError> {
+fn lookup(registry: &dyn Registry, id: u32) -> Result<Arc<str>, DecodeError> {
     let registry = if id >= catalog::RESERVED_FROM { &FixedRegistry } else { registry };
     registry
         .schema_by_id(id)
@@ -189,9 +211,9 @@ pub(crate) fn lookup(registry: &dyn Registry, id: u32) -> Result<Arc<str>, Decod
 }
 
 #[inline]
-fn decode_exact<T: AvroRecord>(body: &[u8]) -> Result<T, DecodeError> {
+fn read_exact<V>(body: &[u8], read: impl FnOnce(&mut Reader<'_>) -> Result<V, DecodeError>) -> Result<V, DecodeError> {
     let mut reader = Reader::after(FRAME_BYTES, body);
-    let value = T::decode_body(&mut reader)?;
+    let value = read(&mut reader)?;
     reader.finish()?;
     Ok(value)
 }

@@ -1,68 +1,26 @@
-//! Avro bytes as JSON, by their schema: for state queries that know no business type, for people and for reports.
+//! Avro bytes as JSON, by any schema: proves another writer's bytes sound before apache-avro reads them, and is what the
+//! tests hold [`AvroValue::transcode`] against.
 //!
 //! The shape is that of the records' own `serde` form: a union of records is `{"PlaceOrder": {…}}`, an optional value
 //! is the value or `null`, an enum is its symbol, a timestamp is its number of milliseconds.
-
-use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
 
 use apache_avro::Schema;
 use apache_avro::schema::{NamesRef, ResolvedSchema, SchemaKind};
 use serde_json::{Map, Value};
 
 use crate::avro::{AvroValue, Reader};
-use crate::catalog::RESERVED_FROM;
-use crate::codec::{lookup, unframe};
 use crate::error::DecodeError;
-use crate::limits::{DEPTH_MAX, FRAME_BYTES};
-use crate::registry::{FixedRegistry, Registry};
+use crate::limits::DEPTH_MAX;
 
-/// A body without frame that was written with a schema of [`crate::catalog`].
-///
-/// # Errors
-/// When the catalog does not know the id or the bytes do not fit the schema.
-pub fn value_from_avro(id: u32, body: &[u8]) -> Result<Value, DecodeError> {
-    walk(&*own_schema(id)?, Reader::new(body))
-}
-
-/// A framed value, its schema looked up in `registry` (ids of our own range in the catalog).
-///
-/// # Errors
-/// When the bytes are not framed, no one knows the id, or the bytes do not fit the schema.
-pub fn value_from_framed(registry: &dyn Registry, bytes: &[u8]) -> Result<Value, DecodeError> {
-    let (id, body) = unframe(bytes)?;
-    let body = Reader::after(FRAME_BYTES, body);
-    if id >= RESERVED_FROM { walk(&*own_schema(id)?, body) } else { walk(&parse(&lookup(registry, id)?)?, body) }
-}
-
-/// A body without frame, by the schema it was written with.
+/// A whole body, by the schema it was written with.
 ///
 /// # Errors
 /// When the bytes do not fit the schema, or the schema uses a type that is not supported here.
-pub fn value_from_schema(schema: &Schema, body: &[u8]) -> Result<Value, DecodeError> {
-    walk(schema, Reader::new(body))
-}
-
-pub(crate) fn walk(schema: &Schema, mut reader: Reader<'_>) -> Result<Value, DecodeError> {
+pub fn walk(schema: &Schema, mut reader: Reader<'_>) -> Result<Value, DecodeError> {
     let resolved = ResolvedSchema::try_from(schema).map_err(|e| DecodeError::Schema { reason: e.to_string() })?;
     let value = read(schema, resolved.get_names(), &mut reader, 0)?;
     reader.finish()?;
     Ok(value)
-}
-
-/// A parsed schema of the catalog; kept for ever, there are only so many.
-fn own_schema(id: u32) -> Result<Arc<Schema>, DecodeError> {
-    static PARSED: RwLock<BTreeMap<u32, Arc<Schema>>> = RwLock::new(BTreeMap::new());
-    if let Some(schema) = PARSED.read().unwrap_or_else(|e| e.into_inner()).get(&id) {
-        return Ok(Arc::clone(schema));
-    }
-    let schema = Arc::new(parse(&lookup(&FixedRegistry, id)?)?);
-    PARSED.write().unwrap_or_else(|e| e.into_inner()).insert(id, Arc::clone(&schema));
-    Ok(schema)
-}
-
-fn parse(text: &str) -> Result<Schema, DecodeError> {
-    Schema::parse_str(text).map_err(|e| DecodeError::Schema { reason: e.to_string() })
 }
 
 /// Walks one value. `depth` bounds the stack: a schema from outside may refer to itself.

@@ -10,6 +10,7 @@ use axum::response::Response;
 use schemas::AvroRecord;
 use schemas::state::Verdict;
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 use tokio::time::Instant;
 
 use super::commands::now_ms;
@@ -278,7 +279,7 @@ pub(crate) async fn collection<B: Business, R: Resource<B>>(
             let links = At { base: &base.0, mount: gateway.mount_of(&uri) };
             let show = |payload: &[u8]| {
                 let value = R::table(&gateway.business).codec.decode(payload)?;
-                serde_json::to_value(R::view(&value, links)).map_err(|e| ApiError::Internal(e.to_string()))
+                to_raw_value(&R::view(&value, links)).map_err(|e| ApiError::Internal(e.to_string()))
             };
             hal::part(&gateway.app, at, &here, page, all, &show)
         }
@@ -303,6 +304,5 @@ pub(crate) async fn collection<B: Business, R: Resource<B>>(
     let mount = gateway.mount_of(&uri);
     let profile = format!("{}{}", base.0, mount.profile(R::NAME));
     let body = hal::collection(&format!("{}{}", base.0, mount.path(R::NAME)), &profile, R::NAME, page, part);
-    let body = serde_json::to_vec(&body).map_err(|e| ApiError::Internal(e.to_string()))?;
-    Ok(json_bytes(StatusCode::OK, media_type(&headers), body))
+    Ok(json_bytes(StatusCode::OK, media_type(&headers), bytes(&body)?))
 }

@@ -31,6 +31,10 @@ type Db = DBWithThreadMode<MultiThreaded>;
 /// Where positions are; RocksDB makes it by itself.
 const POSITIONS: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
+/// Most bytes that RocksDB's form of a batch has for one change beside its key and value: tag, column family, two lengths,
+/// two partitions. Its head is smaller. A batch that outgrew what was reserved for it would be copied whole.
+const RECORD_OVERHEAD_BYTES_MAX: usize = 1 + 3 * 5 + 2 * size_of::<Partition>();
+
 /// A [`Backend`] over one RocksDB in one directory; [`StoreKind::Memory`] stores are held in memory beside it.
 ///
 /// A store keeps its column family under its name, in whatever order stores are opened; stores that a run does not
@@ -200,7 +204,7 @@ impl RocksBackend {
 
     /// A batch's changes of stores on disk, as RocksDB takes them.
     fn encode(&self, batch: &Batch) -> Result<WriteBatch, Error> {
-        let mut out = WriteBatch::with_capacity_bytes(batch.bytes() + batch.len() * 8);
+        let mut out = WriteBatch::with_capacity_bytes(batch.bytes() + (batch.len() + 1) * RECORD_OVERHEAD_BYTES_MAX);
         let positions = self.column_family_named(POSITIONS)?;
         // Batches go store by store, so the last column family is nearly always the next.
         let mut last: Option<(StoreId, Option<Arc<BoundColumnFamily<'_>>>)> = None;

@@ -69,11 +69,15 @@ impl<L: Log> Worker<L> {
             slot.task.flush(now, &mut self.effects)?; // (1)
         }
         self.send_effects()?;
+        if !self.in_transaction {
+            self.log.begin()?;
+            self.in_transaction = true;
+        }
         let with_commit = self.log.state_writes() == StateWrites::WithCommit;
         let mut positions = Vec::new();
         self.batch.clear();
         for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.changelog(!with_commit, now, &mut self.effects)?; // (2)
+            slot.task.changelog(!with_commit, now, &mut |record| self.log.send(record))?; // (2)
             let inputs = slot.task.positions()?; // (3)
             if with_commit {
                 let elsewhere = self.view.elsewhere();
@@ -81,11 +85,6 @@ impl<L: Log> Worker<L> {
             }
             positions.extend(inputs);
         }
-        if !self.in_transaction {
-            self.log.begin()?;
-            self.in_transaction = true;
-        }
-        self.send_effects()?;
         self.crash_point("commit.changelog-sent")?;
         self.crash_point("commit.before-log")?;
         let commit = log::Commit { positions: &positions, state: &self.batch, placements: &self.placements() };

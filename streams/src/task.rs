@@ -10,7 +10,7 @@ use crate::effects::{Effects, Mark};
 use crate::error::{Error, ProcessError, Stage};
 use crate::fingerprint::Fingerprint;
 use crate::limits::{DEAD_LETTER_BYTES_MAX, OFFSET_METADATA_BYTES_MAX, TIMESTAMP_MS_MAX};
-use crate::log::CommitPosition;
+use crate::log::{self, CommitPosition, Outgoing};
 use crate::processor::{Cx, PunctuationType};
 use crate::punctuation::Schedules;
 use crate::record::{Headers, Incoming};
@@ -624,11 +624,17 @@ impl Task {
         Ok(inputs.map(|(i, metadata)| CommitPosition { input: i.partition, offset: i.position, metadata }).collect())
     }
 
-    /// One changelog record per changed entry of every logged store, the last value only.
+    /// Gives one changelog record per changed entry of every logged store to `send`, the last value only. They go straight
+    /// from the overlay to the log: a copy of all that a commit changes would stay in memory.
     ///
     /// # Errors
-    /// [`Error::State`] for a stored value the engine did not write.
-    pub fn changelog(&self, all: bool, now: Timestamp, effects: &mut Effects) -> Result<(), Error> {
+    /// [`Error::State`] for a stored value the engine did not write; those of `send`, after which nothing more is sent.
+    pub(crate) fn changelog(
+        &self,
+        all: bool,
+        now: Timestamp,
+        send: &mut dyn FnMut(Outgoing<'_>) -> Result<(), log::Error>,
+    ) -> Result<(), Error> {
         let topology = &self.topology;
         let own = topology.subtopologies().get(self.id().subtopology as usize).map(|s| s.stores()).unwrap_or_default();
         let targets: Vec<Option<TopicIndex>> = own
@@ -636,22 +642,26 @@ impl Task {
             .map(|s| topology.stores().get(s.0 as usize))
             .map(|s| s.filter(|s| all || !s.is_kept_by_log()).and_then(|s| s.changelog))
             .collect();
-        let mut failed = None;
+        let partition = Some(self.id().partition);
+        let mut sent = Ok(());
         self.state.overlay.for_each_dirty(&mut |slot, key, value| {
-            let Some(Some(topic)) = targets.get(slot) else {
+            let Some(Some(topic)) = targets.get(slot).filter(|_| sent.is_ok()) else {
                 return;
             };
-            let partition = Some(self.id().partition);
-            match value.map(crate::value::read).transpose() {
-                Ok(Some(v)) => effects.push(*topic, partition, Some(key), Some(v.payload), v.timestamp, &v.headers),
-                Ok(None) => effects.push(*topic, partition, Some(key), None, now.max(0), Headers::empty()),
-                Err(e) => failed = Some(e),
-            }
+            let (topic, key) = (*topic, Some(key));
+            sent = match value.map(crate::value::read).transpose() {
+                Ok(Some(v)) => {
+                    let (value, timestamp, headers) = (Some(v.payload), v.timestamp, &v.headers);
+                    send(Outgoing { topic, partition, key, value, timestamp, headers }).map_err(Error::from)
+                }
+                Ok(None) => {
+                    let (timestamp, headers) = (now.max(0), Headers::empty());
+                    send(Outgoing { topic, partition, key, value: None, timestamp, headers }).map_err(Error::from)
+                }
+                Err(e) => Err(self.error("", Stage::Process, &e.to_string())),
+            };
         });
-        match failed {
-            None => Ok(()),
-            Some(e) => Err(self.error("", Stage::Process, &e.to_string())),
-        }
+        sent
     }
 
     /// Tells that an input has no record below `next` that was not pushed: until then, a task does not go on with its other

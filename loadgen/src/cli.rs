@@ -245,9 +245,9 @@ pub struct Replay {
     /// Longest wait for outcomes after the last command
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub settle: Duration,
-    /// A process on this machine whose CPU time is put beside ours
+    /// A process on this machine whose CPU time is put beside ours; of several, say each (the application and its broker)
     #[arg(long, value_name = "PID")]
-    pub target_pid: Option<u32>,
+    pub target_pid: Vec<u32>,
     /// No progress
     #[arg(long, short)]
     pub quiet: bool,

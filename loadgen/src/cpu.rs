@@ -26,6 +26,12 @@ impl CpuTime {
         Self::read(&format!("/proc/{pid}/stat"))
     }
 
+    /// Of several processes together; `None` when there are none, or one of them is not there.
+    pub fn of_all(pids: &[u32]) -> Option<Self> {
+        let times: Vec<_> = pids.iter().map(|&pid| Self::of(pid)).collect::<Option<_>>()?;
+        times.into_iter().reduce(|a, b| CpuTime { user: a.user + b.user, system: a.system + b.system })
+    }
+
     fn read(path: &str) -> Option<Self> {
         Self::parse(&fs::read_to_string(path).ok()?)
     }
@@ -61,5 +67,14 @@ mod tests {
         let time = CpuTime::parse(stat).unwrap();
         assert_eq!((time.user, time.system), (Duration::from_millis(12_340), Duration::from_millis(560)));
         assert_eq!(CpuTime::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn a_target_of_several_processes_is_measured_whole_or_not_at_all() {
+        let own = std::process::id();
+        let (one, two) = (CpuTime::of_all(&[own]).unwrap(), CpuTime::of_all(&[own, own]).unwrap());
+        assert!(two.total() >= one.total() * 2, "{two:?} for twice {one:?}");
+        assert_eq!(CpuTime::of_all(&[]), None);
+        assert_eq!(CpuTime::of_all(&[own, u32::MAX]), None);
     }
 }

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::{ACCEPT, HeaderName};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 
 use crate::error::Error;
-use crate::http::{Ask, Connection, Target};
+use crate::http::{Ask, Connection, Header as HttpHeader, Target};
 use crate::log::{LogRecord, LogSource};
 
-const ACCEPT_LINES: (HeaderName, &str) = (ACCEPT, "application/x-ndjson");
+const ACCEPT_LINES: HttpHeader<'static> = ("accept", "application/x-ndjson");
 
 /// Reads topics through a node's export.
 pub struct ExportSource {
@@ -111,12 +110,12 @@ impl ExportSource {
         let path = format!("/export/topics/{topic}?partition={partition}&from={from}");
         let (connection, idle, url) = (&mut self.connection, self.idle, &self.url);
         self.runtime.block_on(async {
-            let mut lines = connection.lines(&path, &[ACCEPT_LINES], idle).await?;
-            if lines.status != 200 {
-                return Err(Error::unreachable(format!("{url}{path}"), format!("status {}", lines.status)));
+            let status = connection.lines(&path, &[ACCEPT_LINES], idle).await?;
+            if status != 200 {
+                return Err(Error::unreachable(format!("{url}{path}"), format!("status {status}")));
             }
             let mut next = from;
-            while let Some(line) = lines.next(idle).await? {
+            while let Some(line) = connection.next_line(idle).await? {
                 if line.is_empty() {
                     continue;
                 }

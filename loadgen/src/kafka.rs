@@ -15,7 +15,10 @@ use crate::log::{LogRecord, LogSource};
 /// Longest wait for metadata and watermarks.
 const METADATA_MAX: Duration = Duration::from_secs(15);
 
-/// No record for so long means that all that is committed has been read: a fetch of an idle broker answers in 20 ms.
+/// How long a fetch waits for records where the end of the log is to be found soon.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+
+/// No record for so long means that all that is committed has been read: a fetch of an idle broker answers in [`IDLE_WAIT`].
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// The same before the first record, which waits for connections to be made.
@@ -45,18 +48,19 @@ impl Cluster {
     }
 
     /// A consumer of committed records that joins no group and commits nothing. Offsets end at the last stable one: a
-    /// transaction under way hides what comes behind it.
+    /// transaction under way hides what comes behind it. `idle_wait` is how long a broker may hold the answer to a fetch
+    /// while nothing comes: records are never held, and a short wait costs both sides at least as many fetches a second.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
-    pub fn reader(&self) -> Result<BaseConsumer, Error> {
+    pub fn reader(&self, idle_wait: Duration) -> Result<BaseConsumer, Error> {
         let consumer = self
             .config(&[
                 ("group.id", "loadgen"),
                 ("enable.auto.commit", "false"),
                 ("isolation.level", "read_committed"),
                 ("auto.offset.reset", "earliest"),
-                ("fetch.wait.max.ms", "20"),
+                ("fetch.wait.max.ms", &idle_wait.as_millis().to_string()),
             ])
             .create()?;
         Ok(consumer)
@@ -93,7 +97,7 @@ impl KafkaSource {
     /// # Errors
     /// When no broker answers or a required topic does not exist.
     pub fn open(cluster: &Cluster, prefix: &str, topics: &[String], required: &[&str]) -> Result<Self, Error> {
-        let consumer = cluster.reader()?;
+        let consumer = cluster.reader(IDLE_WAIT)?;
         let names: Vec<_> = topics.iter().map(|topic| format!("{prefix}{topic}")).collect();
         let counts = partition_counts(&consumer, &names)?;
         if let Some(missing) = required.iter().find(|topic| !counts.contains_key(&format!("{prefix}{topic}"))) {

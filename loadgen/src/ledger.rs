@@ -61,12 +61,12 @@ pub fn read(provider: &Target, idle: Duration) -> Result<Vec<Entry>, Error> {
     let url = format!("{}/ledger", provider.url());
     runtime.block_on(async {
         let mut connection = Connection::new(provider);
-        let mut lines = connection.lines("/ledger", &[], idle).await?;
-        if lines.status != 200 {
-            return Err(Error::unreachable(url, format!("status {}", lines.status)));
+        let status = connection.lines("/ledger", &[], idle).await?;
+        if status != 200 {
+            return Err(Error::unreachable(url, format!("status {status}")));
         }
         let mut entries = Vec::new();
-        while let Some(line) = lines.next(idle).await? {
+        while let Some(line) = connection.next_line(idle).await? {
             if !line.is_empty() {
                 let wrong = |e| Error::unreachable(&url, format!("not a line of a ledger: {e}"));
                 entries.push(serde_json::from_slice(line).map_err(wrong)?);

@@ -14,6 +14,15 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 /// Largest answer body that is read before the connection is given up.
 pub const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Longest head of an answer, and longest line behind its last chunk.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Headers of an answer at most.
+pub const HEADERS_MAX: usize = 32;
+
+/// Room for one read from a socket: many answers, or many events, come at once.
+pub const READ_BYTES: usize = 16 * 1024;
+
 /// Longest single line of an export or an event stream.
 pub const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;
 

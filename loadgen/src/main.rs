@@ -123,7 +123,7 @@ fn run_replay(args: &cli::Replay) -> anyhow::Result<bool> {
         give_up: args.give_up,
         settle: args.settle,
         outcomes: !args.no_outcomes,
-        target_pid: args.target_pid,
+        target_pids: args.target_pid.clone(),
         quiet: args.quiet,
     };
     let total = replay::count_commands(&options, business)?;

@@ -155,7 +155,7 @@ async fn replay(server: &Server, file: PathBuf, pace: Pace, connections: usize, 
         give_up,
         settle: Duration::from_secs(20),
         outcomes: true,
-        target_pid: None,
+        target_pids: Vec::new(),
         quiet: true,
     };
     let http = http::HttpOptions {

@@ -1,27 +1,22 @@
 //! Replay over HTTP. Commands of one key stay in order: a key always takes the same connection, and a connection sends
-//! the next request when the one before is answered.
+//! the next request when the one before is answered. All of it is one thread's: the clock, the connections and the events;
+//! handing commands from thread to thread would wake a second one for each.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use hyper::header::HeaderName;
 use tokio::sync::mpsc;
 
-use super::{Bound, Job, Options, Outcomes, Progress, Stats, drive};
+use super::alarm::Alarm;
+use super::{Bound, Commands, Job, Options, Outcomes, Progress, Stats};
 use crate::business::{Business, Call};
 use crate::error::Error;
-use crate::http::{ACCEPT_EVENTS, Ask, Connection, Lines, Target};
+use crate::http::{ACCEPT_EVENTS, Ask, Connection, Target};
 use crate::limits::{CONNECTIONS_MAX, LANE_QUEUE_MAX, RETRY_WAIT_MAX, RETRY_WAIT_MIN};
 use crate::report::ReplayReport;
 use crate::schedule::Pace;
 use crate::traffic::{Envelope, Expect};
-
-const PREFER: HeaderName = HeaderName::from_static("prefer");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Longest silence on the event stream: heartbeats come every 15 s.
 const EVENTS_IDLE: Duration = Duration::from_secs(60);
@@ -38,6 +33,9 @@ pub struct HttpOptions {
     /// Longest wait for one answer before the request is sent again.
     pub timeout: Duration,
 }
+
+/// Pause between two looks whether the setup is answered.
+const SETUP_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 struct Shared {
     business: &'static dyn Business,
@@ -66,7 +64,7 @@ pub async fn replay(
     http.target = http.target.below(business.name());
     // REST calls carry no event times: moving them would be work for nothing.
     options.keep_timestamps = true;
-    let stats = Arc::new(Stats::new(options.target_pid));
+    let stats = Arc::new(Stats::new(&options.target_pids));
     let outcomes = if options.outcomes { follow(&http, business, &stats).await? } else { None };
     let shared = Arc::new(Shared {
         business,
@@ -80,12 +78,13 @@ pub async fn replay(
     let _progress = Progress::start(Arc::clone(&stats), total, options.quiet);
     let (lanes, finished) = start_lanes(&shared);
     let settle = options.settle;
-    let driver = thread::spawn(move || drive_lanes(&options, business, &stats, lanes));
+    // A task and not this future: waking the one that a runtime blocks on takes two system calls, each time.
+    let driver = tokio::spawn(async move { drive_lanes(&options, business, &stats, lanes).await });
     for lane in finished {
         // A lane that panicked is a bug of ours.
         lane.await.map_err(|e| Error::unreachable(shared.http.target.url(), e))?;
     }
-    driver.join().map_err(|_| Error::Usage("the replay's clock stopped: a bug of loadgen".to_owned()))??;
+    driver.await.map_err(|_| Error::Usage("the replay's clock stopped: a bug of loadgen".to_owned()))??;
     let open = match &outcomes {
         Some(outcomes) => outcomes.wait(settle).await as u64,
         None => 0,
@@ -108,31 +107,38 @@ fn start_lanes(shared: &Arc<Shared>) -> (Lanes, Vec<tokio::task::JoinHandle<()>>
         .unzip()
 }
 
-/// Runs on a thread of its own: sleeps until each command is due and gives it to its key's lane.
-fn drive_lanes(
+/// Waits until each command is due and gives it to its key's lane. Flat out a full lane is what slows it.
+async fn drive_lanes(
     options: &Options,
     business: &'static dyn Business,
-    stats: &Arc<Stats>,
+    stats: &Stats,
     lanes: Lanes,
 ) -> Result<(), Error> {
     // Not the randomly seeded hasher: runs over the same file should use their connections alike.
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
-    let given = std::cell::Cell::new(0);
-    let mut send = |job: Job| {
+    let send = async |job: Job| {
         let lane = hasher.hash_one(&job.envelope.key) % lanes.len() as u64;
-        given.set(given.get() + 1);
         let gone = || Error::Usage("a connection's task ended early: a bug of loadgen".to_owned());
         let lane = lanes.get(lane as usize).ok_or_else(gone)?;
-        lane.blocking_send(job).map_err(|_| gone())
+        lane.send(job).await.map_err(|_| gone())
     };
-    let mut setup_done = || {
-        while stats.counts().1 < given.get() {
-            thread::sleep(Duration::from_millis(1));
-        }
-        stats.start_clock();
-        Ok(())
-    };
-    drive(options, business, &mut send, &mut setup_done)
+    let mut commands = Commands::open(options, business)?;
+    let mut setup = 0;
+    while let Some(job) = commands.next_setup()? {
+        send(job).await?;
+        setup += 1;
+    }
+    while stats.counts().1 < setup {
+        tokio::time::sleep(SETUP_LOOK_EVERY).await;
+    }
+    stats.start_clock();
+    let no_alarm = |e| Error::unreachable("this machine's clock", e);
+    let alarm = Alarm::new().map_err(no_alarm)?;
+    while let Some(job) = commands.next_timed()? {
+        alarm.wait_until(job.due).await.map_err(no_alarm)?;
+        send(job).await?;
+    }
+    Ok(())
 }
 
 /// One connection's life.
@@ -160,11 +166,9 @@ async fn one(shared: &Shared, connection: &mut Connection, call: &Call, job: Job
         _ => None,
     };
     shared.stats.sent();
-    let mut headers = vec![(PREFER, shared.prefer.as_str())];
-    if !call.idempotency_key.is_empty() {
-        headers.push((IDEMPOTENCY_KEY, call.idempotency_key.as_str()));
-    }
-    let ask = Ask { method: call.method, path: &call.path, body: &call.body, headers: &headers };
+    let headers = [("prefer", shared.prefer.as_str()), ("idempotency-key", call.idempotency_key.as_str())];
+    let headers = if call.idempotency_key.is_empty() { &headers[..1] } else { &headers };
+    let ask = Ask { method: call.method, path: &call.path, body: &call.body, headers };
     let begun = Instant::now();
     let mut pause = RETRY_WAIT_MIN;
     loop {
@@ -172,8 +176,8 @@ async fn one(shared: &Shared, connection: &mut Connection, call: &Call, job: Job
         let (cause, wait) = match connection.ask(ask, shared.http.timeout).await {
             Ok(answer) if !is_retriable(answer.status) => {
                 let envelope = &job.envelope;
-                let key = envelope.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                let bound = Bound { name: call.name, kind: &envelope.kind, key: &key };
+                let key = envelope.key.as_deref().unwrap_or_default();
+                let bound = Bound { name: call.name, kind: &envelope.kind, key };
                 let status = Status::new(answer.status);
                 let fits = fits(shared.business, envelope, answer.status);
                 shared.stats.answered(bound, status.as_str(), fits, job.due, sent);
@@ -237,46 +241,28 @@ async fn follow(
     stats: &Arc<Stats>,
 ) -> Result<Option<Arc<Outcomes>>, Error> {
     let mut connection = Connection::new(&http.target);
-    let lines = connection.lines(business.events_path(), &[ACCEPT_EVENTS], http.timeout).await?;
-    if lines.status != 200 {
-        eprintln!(
-            "loadgen: {}{} answers {}: outcomes are not timed",
-            http.target.url(),
-            business.events_path(),
-            lines.status
-        );
+    let (path, limit) = (business.events_path(), http.timeout);
+    let status = connection.lines(path, &[ACCEPT_EVENTS], limit).await?;
+    if status != 200 {
+        eprintln!("loadgen: {}{path} answers {status}: outcomes are not timed", http.target.url());
         return Ok(None);
     }
     let outcomes = Arc::new(Outcomes::new(Arc::clone(stats)));
     let listener = Arc::downgrade(&outcomes);
-    let (path, limit) = (business.events_path(), http.timeout);
     tokio::spawn(async move {
-        let (mut lines, mut last_id) = (lines, String::new());
-        let stopped = AtomicBool::new(false);
-        while !stopped.load(Ordering::Relaxed) {
-            listen(&mut lines, &mut last_id, &mut |event| match listener.upgrade() {
-                Some(outcomes) => {
-                    if let Some(id) = business.ended_json(event) {
-                        outcomes.end(&id);
-                    }
-                }
-                None => stopped.store(true, Ordering::Relaxed),
-            })
-            .await;
+        let mut last_id = String::new();
+        loop {
+            listen(&mut connection, &mut last_id, business, &listener).await;
             // Broken off: go on behind the last event seen.
             loop {
                 if listener.strong_count() == 0 {
                     return;
                 }
                 tokio::time::sleep(RETRY_WAIT_MIN).await;
-                let headers = [ACCEPT_EVENTS, (LAST_EVENT_ID, last_id.as_str())];
-                let count = if last_id.is_empty() { 1 } else { 2 };
-                let headers = headers.get(..count).unwrap_or_default();
+                let headers = [ACCEPT_EVENTS, ("last-event-id", last_id.as_str())];
+                let headers = if last_id.is_empty() { &headers[..1] } else { &headers };
                 match connection.lines(path, headers, limit).await {
-                    Ok(again) if again.status == 200 => {
-                        lines = again;
-                        break;
-                    }
+                    Ok(200) => break,
                     _ => tokio::time::sleep(RETRY_WAIT_MAX).await,
                 }
             }
@@ -285,17 +271,23 @@ async fn follow(
     Ok(Some(outcomes))
 }
 
-/// Reads events (`data:` lines with JSON, as in WHATWG's server-sent events) until the stream ends.
-async fn listen(lines: &mut Lines, last_id: &mut String, each: &mut (dyn FnMut(&[u8]) + Send)) {
+/// Reads events (`data:` lines with JSON, as in WHATWG's server-sent events) until the stream ends or nobody listens.
+async fn listen(connection: &mut Connection, last_id: &mut String, business: &dyn Business, listener: &Weak<Outcomes>) {
     let mut data: Vec<u8> = Vec::new();
-    while let Ok(Some(line)) = lines.next(EVENTS_IDLE).await {
+    while let Ok(Some(line)) = connection.next_line(EVENTS_IDLE).await {
         if line.is_empty() {
             if !data.is_empty() {
-                each(&data);
+                let Some(outcomes) = listener.upgrade() else {
+                    return;
+                };
+                if let Some(id) = business.ended_json(&data) {
+                    outcomes.end(&id);
+                }
                 data.clear();
             }
         } else if let Some(id) = field(line, b"id:") {
-            *last_id = String::from_utf8_lossy(id).into_owned();
+            last_id.clear();
+            last_id.push_str(&String::from_utf8_lossy(id));
         } else if let Some(part) = field(line, b"data:") {
             data.extend_from_slice(part);
         }

@@ -12,11 +12,14 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Bound, Job, Options, Outcomes, Progress, Stats, drive};
+use super::{Bound, Commands, Job, Options, Outcomes, Progress, Stats};
 use crate::business::Business;
 use crate::error::Error;
 use crate::kafka::{Cluster, partition_counts};
 use crate::report::ReplayReport;
+
+/// How long a fetch for outcomes waits while there are none: Kafka's own default.
+const IDLE_WAIT: Duration = Duration::from_millis(500);
 
 /// What only Kafka has.
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ impl ProducerContext for Reports {
         self.in_flight.fetch_sub(1, Ordering::Release);
         match result {
             Ok(_) => {
-                let bound = Bound { name: "produce", kind: &ticket.kind, key: "" };
+                let bound = Bound { name: "produce", kind: &ticket.kind, key: b"" };
                 self.stats.answered(bound, "acknowledged", true, ticket.due, ticket.sent);
             }
             Err((error, message)) => {
@@ -75,7 +78,7 @@ pub fn replay(
     business: &'static dyn Business,
     total: u64,
 ) -> Result<ReplayReport, Error> {
-    let stats = Arc::new(Stats::new(options.target_pid));
+    let stats = Arc::new(Stats::new(&options.target_pids));
     require_topics(kafka, options, business)?;
     let outcomes = options.outcomes.then(|| Arc::new(Outcomes::new(Arc::clone(&stats))));
     let listener = outcomes.as_ref().map(|o| Listener::start(kafka, options, business, o)).transpose()?;
@@ -87,7 +90,6 @@ pub fn replay(
             ("enable.idempotence", "true"),
             ("partitioner", "murmur2_random"),
             ("compression.type", "lz4"),
-            ("linger.ms", "1"),
             ("queue.buffering.max.messages", "1000000"),
             ("delivery.timeout.ms", &options.give_up.as_millis().max(2_000).to_string()),
         ])
@@ -104,12 +106,19 @@ pub fn replay(
         topic.push_str(&job.envelope.topic);
         produce(&producer, &topic, job, business, outcomes.as_deref(), &stats)
     };
-    let mut setup_done = || {
-        producer.flush(options.give_up)?;
-        stats.start_clock();
-        Ok(())
-    };
-    drive(options, business, &mut send, &mut setup_done)?;
+    let mut commands = Commands::open(options, business)?;
+    while let Some(job) = commands.next_setup()? {
+        send(job)?;
+    }
+    producer.flush(options.give_up)?;
+    stats.start_clock();
+    while let Some(job) = commands.next_timed()? {
+        // An OS sleep is exact to some 60 µs.
+        if let Some(left) = job.due.checked_duration_since(Instant::now()) {
+            thread::sleep(left);
+        }
+        send(job)?;
+    }
     producer.flush(options.give_up)?;
     let open = outcomes.as_ref().map_or(0, |outcomes| outcomes.wait_blocking(options.settle));
     drop((progress, listener));
@@ -122,7 +131,7 @@ pub fn replay(
 
 /// Topics are never created by a producer: their partition count would be an accident.
 fn require_topics(kafka: &KafkaOptions, options: &Options, business: &dyn Business) -> Result<(), Error> {
-    let reader = kafka.cluster.reader()?;
+    let reader = kafka.cluster.reader(IDLE_WAIT)?;
     let prefix = &options.names.topic_prefix;
     let topics: Vec<_> = business.command_topics().iter().map(|topic| format!("{prefix}{topic}")).collect();
     let counts = partition_counts(&reader, &topics)?;
@@ -188,7 +197,7 @@ impl Listener {
         business: &'static dyn Business,
         outcomes: &Arc<Outcomes>,
     ) -> Result<Self, Error> {
-        let consumer = kafka.cluster.reader()?;
+        let consumer = kafka.cluster.reader(IDLE_WAIT)?;
         let prefix = options.names.topic_prefix.clone();
         let topics: Vec<_> = business.outcome_topics().iter().map(|topic| format!("{prefix}{topic}")).collect();
         let mut list = TopicPartitionList::new();

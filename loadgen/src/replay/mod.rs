@@ -1,13 +1,15 @@
 //! Replaying a traffic file: what both ways (HTTP, Kafka) share.
 
+mod alarm;
 pub mod http;
 pub mod kafka;
 mod outcomes;
 mod progress;
 mod stats;
 
+use std::iter::{Flatten, Peekable};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{self, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -39,8 +41,8 @@ pub struct Options {
     pub settle: Duration,
     /// Whether to follow outcomes at all.
     pub outcomes: bool,
-    /// Process whose CPU time is put beside ours.
-    pub target_pid: Option<u32>,
+    /// Processes whose CPU time is put beside ours.
+    pub target_pids: Vec<u32>,
     /// No progress on standard error.
     pub quiet: bool,
 }
@@ -54,19 +56,26 @@ pub struct Job {
     pub due: Instant,
 }
 
-/// Commands of a file, read ahead by a thread of its own so that decompressing a block delays no one.
-struct ReadAhead {
-    receiver: Receiver<Vec<Result<Envelope, Error>>>,
-}
-
 /// Envelopes handed over at once: one by one, each would wake the reading thread.
 const READ_BATCH: usize = 256;
 
 /// Batches read ahead of the clock.
 const READ_AHEAD: usize = 16;
 
-impl ReadAhead {
-    fn open(options: &Options, business: &'static dyn Business) -> Result<Self, Error> {
+/// The commands of a file in their order: first those that set up, to be sent at once and answered before the clock starts,
+/// then each with its time.
+struct Commands<'a> {
+    options: &'a Options,
+    business: &'static dyn Business,
+    read: Peekable<Flatten<mpsc::IntoIter<Vec<Result<Envelope, Error>>>>>,
+    schedule: Schedule,
+    start: Option<(Instant, i64)>,
+}
+
+impl<'a> Commands<'a> {
+    /// Opens the file. A thread reads it ahead, so that decompressing a block delays no command: the next one is there, or
+    /// the end, but for the first moment, because reading is ten times as fast as sending.
+    fn open(options: &'a Options, business: &'static dyn Business) -> Result<Self, Error> {
         let reader = TrafficReader::open(&options.file)?;
         check_app(&reader, business)?;
         let topics = business.command_topics();
@@ -85,7 +94,42 @@ impl ReadAhead {
                 }
             }
         });
-        Ok(ReadAhead { receiver })
+        Ok(Commands {
+            options,
+            business,
+            read: receiver.into_iter().flatten().peekable(),
+            schedule: Schedule::new(options.pace),
+            start: None,
+        })
+    }
+
+    /// The next command of the setup.
+    fn next_setup(&mut self) -> Result<Option<Job>, Error> {
+        let is_setup = |envelope: &Result<Envelope, Error>| match envelope {
+            Ok(envelope) => self.business.is_setup(envelope),
+            Err(_) => true,
+        };
+        self.read.next_if(is_setup).map(|envelope| Ok(self.job(envelope?, Instant::now(), now_ms()))).transpose()
+    }
+
+    /// The next command behind the setup, and when it is due; the first one starts the clock.
+    fn next_timed(&mut self) -> Result<Option<Job>, Error> {
+        let Some(envelope) = self.read.next().transpose()? else {
+            return Ok(None);
+        };
+        let (start, start_ms) = *self.start.get_or_insert_with(|| (Instant::now(), now_ms()));
+        let due = self.schedule.next(envelope.at_ms).map_or_else(Instant::now, |since| start + since);
+        let due_ms = start_ms + due.saturating_duration_since(start).as_millis() as i64;
+        Ok(Some(self.job(envelope, due, due_ms)))
+    }
+
+    fn job(&self, mut envelope: Envelope, due: Instant, due_ms: i64) -> Job {
+        let at_ms = if self.options.keep_timestamps { envelope.at_ms } else { due_ms };
+        if envelope.at_ms != at_ms || !self.options.names.id_suffix.is_empty() {
+            self.business.rewrite(&mut envelope, &self.options.names, at_ms);
+            envelope.at_ms = at_ms;
+        }
+        Job { envelope, due }
     }
 }
 
@@ -109,63 +153,6 @@ pub fn count_commands(options: &Options, business: &'static dyn Business) -> Res
         count += u64::from(topics.contains(&envelope?.topic.as_str()));
     }
     Ok(options.limit.map_or(count, |limit| count.min(limit)))
-}
-
-/// Drives a file: sends the setup commands at once, waits for them, then each command at its time. `setup_done` is
-/// called between the two and answers when the clock starts; `send` may block, that is how a full target slows the
-/// flat-out replay.
-fn drive(
-    options: &Options,
-    business: &'static dyn Business,
-    send: &mut dyn FnMut(Job) -> Result<(), Error>,
-    setup_done: &mut dyn FnMut() -> Result<(), Error>,
-) -> Result<(), Error> {
-    let commands = ReadAhead::open(options, business)?;
-    let mut schedule = Schedule::new(options.pace);
-    let mut start: Option<(Instant, i64)> = None;
-    for envelope in commands.receiver.into_iter().flatten() {
-        let mut envelope = envelope?;
-        if start.is_none() {
-            if business.is_setup(&envelope) {
-                prepare(&mut envelope, options, business, now_ms());
-                send(Job { envelope, due: Instant::now() })?;
-                continue;
-            }
-            setup_done()?;
-            start = Some((Instant::now(), now_ms()));
-        }
-        let (start, start_ms) = start.unwrap_or_else(|| (Instant::now(), now_ms()));
-        let due = match schedule.next(envelope.at_ms) {
-            None => Instant::now(),
-            Some(since) => {
-                let due = start + since;
-                sleep_until(due);
-                due
-            }
-        };
-        let due_ms = start_ms + due.saturating_duration_since(start).as_millis() as i64;
-        prepare(&mut envelope, options, business, due_ms);
-        send(Job { envelope, due })?;
-    }
-    if start.is_none() {
-        setup_done()?;
-    }
-    Ok(())
-}
-
-fn prepare(envelope: &mut Envelope, options: &Options, business: &dyn Business, due_ms: i64) {
-    let at_ms = if options.keep_timestamps { envelope.at_ms } else { due_ms };
-    if envelope.at_ms != at_ms || !options.names.id_suffix.is_empty() {
-        business.rewrite(envelope, &options.names, at_ms);
-        envelope.at_ms = at_ms;
-    }
-}
-
-/// An OS sleep is exact to some 60 µs, a tokio timer to 1 ms: the difference would be measured as the target's.
-fn sleep_until(due: Instant) {
-    if let Some(left) = due.checked_duration_since(Instant::now()) {
-        thread::sleep(left);
-    }
 }
 
 fn now_ms() -> i64 {

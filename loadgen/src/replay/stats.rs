@@ -15,7 +15,8 @@ const EXAMPLES_MAX: usize = 20;
 pub struct Stats {
     start: Instant,
     cpu: CpuTime,
-    target: Option<(u32, CpuTime)>,
+    target_pids: Vec<u32>,
+    target: Option<CpuTime>,
     inner: Mutex<Inner>,
 }
 
@@ -59,16 +60,17 @@ pub struct Bound<'a> {
     /// What the file says it is.
     pub kind: &'a str,
     /// Its key, for examples.
-    pub key: &'a str,
+    pub key: &'a [u8],
 }
 
 impl Stats {
     /// Begins counting now.
-    pub fn new(target_pid: Option<u32>) -> Self {
+    pub fn new(target_pids: &[u32]) -> Self {
         Stats {
             start: Instant::now(),
             cpu: CpuTime::own(),
-            target: target_pid.and_then(|pid| Some((pid, CpuTime::of(pid)?))),
+            target_pids: target_pids.to_owned(),
+            target: CpuTime::of_all(target_pids),
             inner: Mutex::default(),
         }
     }
@@ -131,7 +133,7 @@ impl Stats {
                 inner.unexpected.push(Unexpected {
                     call: bound.name.to_owned(),
                     kind: bound.kind.to_owned(),
-                    key: bound.key.to_owned(),
+                    key: String::from_utf8_lossy(bound.key).into_owned(),
                     status: status.to_owned(),
                 });
             }
@@ -158,7 +160,7 @@ impl Stats {
         let inner = self.inner();
         let wall = self.start.elapsed();
         let used = CpuTime::own().since(self.cpu);
-        let target = self.target.and_then(|(pid, before)| Some(CpuTime::of(pid)?.since(before)));
+        let target = self.target.and_then(|before| Some(CpuTime::of_all(&self.target_pids)?.since(before)));
         let clock = inner.clock_started.unwrap_or(self.start);
         let span = inner.last_answer.map_or(0.0, |last| last.saturating_duration_since(clock).as_secs_f64());
         let timed = inner.answered.saturating_sub(inner.in_setup);

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
 use schemas::{AvroRecord, Codec, Topic, TopicSpec};
 use serde::Deserialize;
 
@@ -78,6 +79,10 @@ pub trait Business: Send + Sync {
             id: Cow<'a, str>,
             #[serde(borrow)]
             status: Cow<'a, str>,
+        }
+        // A fashion-store order has five events and one end: reading the JSON of all was a tenth of what its command cost.
+        if !self.final_words().iter().any(|word| memmem::find(event, word.as_bytes()).is_some()) {
+            return None;
         }
         let Status { id, status } = serde_json::from_slice(event).ok()?;
         self.final_words().contains(&&*status).then(|| id.into_owned())

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::Stats;
 use crate::limits::FIRST_OUTCOME_MAX;
 
-/// Pause between two looks at what is left.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Pause between two looks at what is left: a wait of half a minute for what never ends should cost no CPU to speak of.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Sagas under way. Shared by whoever sends and whoever listens.
 pub struct Outcomes {

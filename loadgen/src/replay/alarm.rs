@@ -49,18 +49,20 @@ fn timespec(time: Duration) -> Timespec {
 mod tests {
     use super::*;
 
+    /// Half of the waits, because the machine may be busy with something else.
     #[tokio::test]
-    async fn an_alarm_rings_when_it_is_due_again_and_again() {
+    async fn an_alarm_is_never_early_and_nearer_than_tokios_timers() {
         let alarm = Alarm::new().unwrap();
-        let start = Instant::now();
-        for number in 1..=200 {
-            let due = start + number * Duration::from_micros(700);
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            let start = Instant::now();
+            let due = start + Duration::from_micros(300);
             alarm.wait_until(due).await.unwrap();
             assert!(Instant::now() >= due);
+            waits.push(start.elapsed());
         }
-        // Tokio's timers would have taken a millisecond each at least: 200 ms.
-        let took = start.elapsed();
-        assert!(took < Duration::from_millis(190), "{took:?} for 140 ms");
-        alarm.wait_until(start).await.unwrap();
+        waits.sort();
+        assert!(waits[100] < Duration::from_millis(1), "{:?} for 300 µs", waits[100]);
+        alarm.wait_until(Instant::now() - Duration::from_millis(1)).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ mod kafka_support;
 
 use std::time::Duration;
 
-use kafka_support::{PATIENCE, Scene};
+use kafka_support::{PATIENCE, Scene, wait_until};
 use node::engine::now_ms;
 use node::kafka::{GroupReader, KafkaAppender, KafkaTail, TopicChange, TopicsError, ensure_topics, topic_specs};
 use query_api::platform::{AppendError, TailError, TailFrom, TailItem};
@@ -111,6 +111,8 @@ async fn a_group_reader_goes_on_behind_what_was_committed() {
             reader.commit(record.generation + 1, 0, Offset(9));
         }
     }
+    // Positions are committed by the reading thread, soon: a member of the same name that came before would fence it.
+    wait_until("the position is committed", || scene.group_position("payment", "lines", 0).is_some());
     drop(reader);
     let mut reader = GroupReader::join(&settings, "payment", "payment-a", "lines").expect("a member");
     let record = next(&mut reader).await;

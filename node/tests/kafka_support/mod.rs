@@ -257,6 +257,20 @@ impl Scene {
         committed(&self.brokers, &format!("{}{topic}", self.prefix))
     }
 
+    /// Where a group goes on in a partition of a topic; `None` before its first commit.
+    pub(crate) fn group_position(&self, group: &str, topic: &str, partition: i32) -> Option<i64> {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", format!("{}{group}", self.prefix))
+            .create()
+            .expect("a client");
+        let topic = format!("{}{topic}", self.prefix);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&topic, partition);
+        let found = client.committed_offsets(list, PATIENCE).expect("positions");
+        found.find_partition(&topic, partition)?.offset().to_raw().filter(|offset| *offset >= 0)
+    }
+
     /// The verdict: the output holds, per word, every count from 1 to the expected one, each once and in order.
     ///
     /// EndTxn answers before its markers are on every partition; until then a read-committed consumer sees a partition end

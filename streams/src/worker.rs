@@ -247,6 +247,8 @@ impl<L: Log> Worker<L> {
         self.restore(now)?;
         self.settle_channels(now)?;
         turn.processed = self.process(now)?;
+        // Before input is waited for again: a partition that stays paused brings none, however much the log has.
+        self.apply_back_pressure()?;
         for i in 0..self.slots.len() {
             let Some(slot) = self.slots.get_mut(i).filter(|s| s.restoring.is_none()) else {
                 continue;

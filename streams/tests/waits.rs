@@ -1,7 +1,8 @@
 //! How long a worker waits for input: it neither spins over a change that is to be committed later, nor commits it late.
 #![allow(clippy::expect_used)]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +19,17 @@ use streams::{
 struct Watched {
     log: SimLog,
     waits: Rc<RefCell<Vec<Duration>>>,
+    paused: HashSet<TopicPartition>,
+    /// Times it was asked to wait with an input paused, which would not have ended the wait.
+    deaf: Rc<Cell<usize>>,
 }
 
 impl Log for Watched {
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
         self.waits.borrow_mut().push(timeout);
+        if !timeout.is_zero() && !self.paused.is_empty() {
+            self.deaf.set(self.deaf.get() + 1);
+        }
         self.log.poll(timeout, polled)
     }
     fn state_writes(&self) -> StateWrites {
@@ -66,12 +73,15 @@ impl Log for Watched {
         self.log.replay(changelog, from, to, records_max, records)
     }
     fn seek_and_resume(&mut self, input: TopicPartition, offset: Offset) -> Result<(), Error> {
+        self.paused.remove(&input);
         self.log.seek_and_resume(input, offset)
     }
     fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.paused.insert(input);
         self.log.pause(input)
     }
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
+        self.paused.remove(&input);
         self.log.resume(input)
     }
     fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
@@ -93,22 +103,49 @@ fn topology() -> Topology {
     b.build().expect("a topology")
 }
 
-#[test]
-fn a_change_that_is_to_be_committed_later_is_waited_for_and_not_spun_over() {
-    let topology = Arc::new(topology());
-    let cluster = SimCluster::new(&topology, 1);
-    let waits = Rc::new(RefCell::new(Vec::new()));
-    let log = Watched { log: cluster.connect("worker"), waits: waits.clone() };
-    let view = View::open(topology.clone(), Arc::new(Memory::new())).expect("a view");
-    let config = Config { commit_min_interval_ms: 50, ..Config::default() };
-    let mut worker = Worker::new(log, view, config);
-    let second = Duration::from_secs(1);
-    for _ in 0..10 {
-        worker.turn(10_000, Duration::ZERO).expect("a turn");
+/// A worker that was assigned its input, with what it was seen to do.
+struct Scene {
+    worker: Worker<Watched>,
+    cluster: SimCluster,
+    input: TopicPartition,
+    waits: Rc<RefCell<Vec<Duration>>>,
+    deaf: Rc<Cell<usize>>,
+}
+
+impl Scene {
+    fn new(config: Config) -> Scene {
+        let topology = Arc::new(topology());
+        let cluster = SimCluster::new(&topology, 1);
+        let (waits, deaf) = (Rc::default(), Rc::default());
+        let log = Watched {
+            log: cluster.connect("worker"),
+            waits: Rc::clone(&waits),
+            paused: HashSet::new(),
+            deaf: Rc::clone(&deaf),
+        };
+        let view = View::open(topology.clone(), Arc::new(Memory::new())).expect("a view");
+        let mut worker = Worker::new(log, view, config);
+        for _ in 0..10 {
+            worker.turn(10_000, Duration::ZERO).expect("a turn");
+        }
+        let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
+        Scene { worker, cluster, input, waits, deaf }
     }
 
-    let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
-    cluster.produce(input, Some(b"k"), Some(b"v"), 1, Headers::default());
+    fn produce(&self) {
+        self.cluster.produce(self.input, Some(b"k"), Some(b"v"), 1, Headers::default());
+    }
+}
+
+#[test]
+fn a_change_that_is_to_be_committed_later_is_waited_for_and_not_spun_over() {
+    let Scene { mut worker, waits, .. } = {
+        let scene = Scene::new(Config { commit_min_interval_ms: 50, ..Config::default() });
+        scene.produce();
+        scene
+    };
+    let second = Duration::from_secs(1);
+
     let turn = worker.turn(10_000, Duration::ZERO).expect("a turn");
     assert_eq!((turn.processed, turn.committed), (1, false));
 
@@ -122,4 +159,19 @@ fn a_change_that_is_to_be_committed_later_is_waited_for_and_not_spun_over() {
     waits.borrow_mut().clear();
     worker.wait(10_051, second).expect("a wait");
     assert_eq!(*waits.borrow(), [second], "nothing is left to do");
+}
+
+#[test]
+fn input_that_had_to_wait_flows_again_before_more_is_waited_for() {
+    const RECORDS: usize = 1_000;
+    let config = Config { commit_min_interval_ms: 50, buffered_records_per_partition: 10, ..Config::default() };
+    let mut scene = Scene::new(config);
+    (0..RECORDS).for_each(|_| scene.produce());
+    let mut processed = 0;
+    for _ in 0..RECORDS {
+        scene.worker.wait(10_000, Duration::from_secs(1)).expect("a wait");
+        processed += scene.worker.turn(10_000, Duration::ZERO).expect("a turn").processed;
+    }
+    assert_eq!(processed, RECORDS);
+    assert_eq!(scene.deaf.get(), 0, "waits with the input paused");
 }

@@ -204,6 +204,10 @@ impl Config {
         positive("topics.partitions", i64::from(self.topics.partitions))?;
         positive("engine.workers", i64::try_from(self.engine.workers).unwrap_or(0))?;
         positive("engine.commit_interval_ms", self.engine.commit_interval_ms)?;
+        positive(
+            "engine.buffered_records_per_partition",
+            i64::try_from(self.engine.buffered_records_per_partition).unwrap_or(i64::MAX),
+        )?;
         self.subtopologies()?;
         positive("payment.concurrency", i64::try_from(self.payment.concurrency).unwrap_or(0))?;
         positive("breaker.window", i64::try_from(self.breaker.window).unwrap_or(0))?;
@@ -362,6 +366,7 @@ mod tests {
             ("htp.listen=1", "htp"),
             ("topics.partitions=many", "invalid type"),
             ("topics.partitions=0", "topics.partitions"),
+            ("engine.buffered_records_per_partition=0", "engine.buffered_records_per_partition"),
             ("errors.decode=ignore", "ignore"),
             ("nonsense", "section.key=value"),
         ] {

@@ -31,7 +31,7 @@ pub struct Config {
     /// comes while a commit is under way goes into the next one, so that commits grow by what they cost. More than 0 is
     /// for those who would rather wait than commit so often.
     pub commit_min_interval_ms: i64,
-    /// Records buffered per input before it is paused.
+    /// Records buffered per input before it is paused, at least 1.
     pub buffered_records_per_partition: usize,
     /// Uncommitted bytes that force a commit.
     pub overlay_bytes_max: usize,

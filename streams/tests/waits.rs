@@ -22,6 +22,7 @@ struct Watched {
     paused: HashSet<TopicPartition>,
     /// Times it was asked to wait with an input paused, which would not have ended the wait.
     deaf: Rc<Cell<usize>>,
+    pauses: Rc<Cell<usize>>,
 }
 
 impl Log for Watched {
@@ -78,6 +79,7 @@ impl Log for Watched {
     }
     fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.paused.insert(input);
+        self.pauses.set(self.pauses.get() + 1);
         self.log.pause(input)
     }
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
@@ -110,18 +112,20 @@ struct Scene {
     input: TopicPartition,
     waits: Rc<RefCell<Vec<Duration>>>,
     deaf: Rc<Cell<usize>>,
+    pauses: Rc<Cell<usize>>,
 }
 
 impl Scene {
     fn new(config: Config) -> Scene {
         let topology = Arc::new(topology());
         let cluster = SimCluster::new(&topology, 1);
-        let (waits, deaf) = (Rc::default(), Rc::default());
+        let (waits, deaf, pauses) = (Rc::default(), Rc::default(), Rc::default());
         let log = Watched {
             log: cluster.connect("worker"),
             waits: Rc::clone(&waits),
             paused: HashSet::new(),
             deaf: Rc::clone(&deaf),
+            pauses: Rc::clone(&pauses),
         };
         let view = View::open(topology.clone(), Arc::new(Memory::new())).expect("a view");
         let mut worker = Worker::new(log, view, config);
@@ -129,7 +133,7 @@ impl Scene {
             worker.turn(10_000, Duration::ZERO).expect("a turn");
         }
         let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
-        Scene { worker, cluster, input, waits, deaf }
+        Scene { worker, cluster, input, waits, deaf, pauses }
     }
 
     fn produce(&self) {
@@ -173,5 +177,6 @@ fn input_that_had_to_wait_flows_again_before_more_is_waited_for() {
         processed += scene.worker.turn(10_000, Duration::ZERO).expect("a turn").processed;
     }
     assert_eq!(processed, RECORDS);
+    assert!(scene.pauses.get() > 0, "more input at once than is buffered");
     assert_eq!(scene.deaf.get(), 0, "waits with the input paused");
 }

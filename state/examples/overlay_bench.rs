@@ -122,7 +122,7 @@ fn bench(name: &str, backend: Arc<dyn Backend>) -> Result<(), state::Error> {
         Ok(per_operation(started, DIRTY))
     })?;
     let mut round = 0;
-    report(name, "commit, per entry (append, write, committed)", || {
+    report(name, "commit, per entry (sort, append, write, committed)", || {
         task.abort();
         round += 1;
         for key in &keys[round * DIRTY..][..DIRTY] {
@@ -130,6 +130,7 @@ fn bench(name: &str, backend: Arc<dyn Backend>) -> Result<(), state::Error> {
         }
         let started = Instant::now();
         batch.clear();
+        task.sort();
         task.append_to(&mut batch);
         backend.write(&batch)?;
         task.committed();

@@ -21,8 +21,9 @@ pub type Changed<'a> = dyn FnMut(usize, &[u8], Option<&[u8]>) + 'a;
 /// (committed) entries, including the knowledge that a key is not there.
 ///
 /// Entries changed since the last [`committed`](Overlay::committed) are *dirty*; reads see them over the backend. A
-/// commit is: [`for_each_dirty`](Overlay::for_each_dirty) (to the changelog), [`append_to`](Overlay::append_to) and
-/// [`Backend::write`], then [`committed`](Overlay::committed). [`abort`](Overlay::abort) at any point before.
+/// commit is: [`sort`](Overlay::sort), [`for_each_dirty`](Overlay::for_each_dirty) (to the changelog),
+/// [`append_to`](Overlay::append_to) and [`Backend::write`], then [`committed`](Overlay::committed).
+/// [`abort`](Overlay::abort) at any point before.
 ///
 /// The cache is exact as long as this overlay's batches are the only writes to its stores in its partition. After any
 /// other (a restore, [`Backend::drop_partition`]) call [`abort`](Overlay::abort): it forgets everything.
@@ -80,6 +81,12 @@ impl Overlay {
             self.evict();
         }
         Ok(present.then_some(&self.read[..]))
+    }
+
+    /// A hint that a key may soon be asked for, of any store: what is known of it among many entries is on its way from memory
+    /// while the caller does something else. Costs one hash per store that has many.
+    pub fn prefetch(&self, key: &[u8]) {
+        self.stores.iter().for_each(|store| store.prefetch(key));
     }
 
     /// Reads what is committed under a key into `out`, whatever has changed since. Answers whether it is there.
@@ -228,9 +235,16 @@ impl Overlay {
         self.stores.iter().any(Store::is_dirty)
     }
 
+    /// Puts the changed entries of each store in the order of their keys, for [`for_each_dirty`](Overlay::for_each_dirty) and
+    /// [`append_to`](Overlay::append_to): a memtable takes them in faster so, now and when a changelog is restored.
+    /// It is a savepoint too.
+    pub fn sort(&mut self) {
+        self.stores.iter_mut().for_each(Store::sort);
+    }
+
     /// Calls `f` once per changed entry: in the order of the stores, and within a store in the order in which entries
-    /// were first changed. That is the order of the input, so the same input gives the same changelog. Expirations are
-    /// not entries and are not among them.
+    /// were first changed, behind those that [`sort`](Overlay::sort) has put in order. Either depends on the input only, so
+    /// the same input gives the same changelog. Expirations are not entries and are not among them.
     pub fn for_each_dirty(&self, f: &mut Changed<'_>) {
         for (index, store) in self.stores.iter().enumerate() {
             store.for_each_dirty(|key, value| f(index, key, value));

@@ -43,6 +43,8 @@ enum Step {
     },
     Savepoint,
     Rollback,
+    /// As a commit begins.
+    Sort,
     Commit,
     Abort,
     /// The limit of the cache changes.
@@ -67,7 +69,7 @@ fn bound() -> impl Strategy<Value = Bound<Key>> {
 
 fn step() -> impl Strategy<Value = Step> {
     let store = 0..STORES;
-    let value = prop::collection::vec(any::<u8>(), 0..40);
+    let value = prop::collection::vec(any::<u8>(), 0..80);
     let direction = prop_oneof![Just(Direction::Forward), Just(Direction::Reverse)];
     prop_oneof![
         24 => (store.clone(), key(), value).prop_map(|(store, key, value)| Step::Put(store, key, value)),
@@ -81,6 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(store, from, to, direction, limit)| Step::Scan { store, from, to, direction, limit }),
         9 => Just(Step::Savepoint),
         6 => Just(Step::Rollback),
+        3 => Just(Step::Sort),
         6 => Just(Step::Commit),
         3 => Just(Step::Abort),
         2 => cache_bytes().prop_map(Step::Resize),
@@ -91,7 +94,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Default)]
 struct View {
     entries: [Entries; STORES],
-    /// Changed keys in the order of their first change.
+    /// Changed keys in the order of their first change, behind those that were sorted.
     changed: [Vec<Key>; STORES],
     is_changed: [BTreeSet<Key>; STORES],
     expired: bool,
@@ -219,6 +222,11 @@ impl Task {
             Step::Rollback => {
                 overlay.rollback_to_savepoint();
                 model.now = model.savepoint.clone();
+            }
+            Step::Sort => {
+                overlay.sort();
+                model.now.changed.iter_mut().for_each(|changed| changed.sort());
+                model.savepoint = model.now.clone();
             }
             Step::Commit => {
                 let mut batch = Batch::new();

@@ -136,6 +136,11 @@ impl Buffer {
         Some((input.partition, record))
     }
 
+    /// The key of an input's head.
+    pub(crate) fn head_key(&self, input: usize) -> Option<&[u8]> {
+        self.inputs.get(input)?.records.front()?.key()
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.len

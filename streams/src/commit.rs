@@ -1,6 +1,6 @@
 //! The commit: everything processed since the last one becomes true at once, or not at all.
 
-use state::{Position, StoreId};
+use state::{Batch, Position, StoreId};
 
 use crate::error::Error;
 use crate::limits;
@@ -49,7 +49,7 @@ impl<L: Log> Worker<L> {
     /// Commits everything processed, of all tasks, in one transaction; `None` when there is nothing to commit:
     ///
     /// 1. what operators hold back is flushed through the topology (effects are sent as they arise);
-    /// 2. one changelog record per changed entry is sent, the last value only;
+    /// 2. one changelog record per changed entry is sent, the last value only, in the order of keys;
     /// 3. the positions of every task that processed anything are collected, changed state or not, and those that moved over
     ///    transaction markers only: a drained partition shows no lag, and one that retention empties is not taken for lost;
     /// 4. the log commits records and positions (and, where it keeps the state, the state) at once, provided that records
@@ -76,18 +76,21 @@ impl<L: Log> Worker<L> {
         let with_commit = self.log.state_writes() == StateWrites::WithCommit;
         let mut positions = Vec::new();
         self.batch.clear();
-        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+        for slot in self.slots.iter_mut().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
+            slot.task.state.overlay.sort();
             slot.task.changelog(!with_commit, now, &mut |record| self.log.send(record))?; // (2)
             let inputs = slot.task.positions()?; // (3)
-            if with_commit {
-                let elsewhere = self.view.elsewhere();
-                slot.task.state.overlay.append_of(&|store| !elsewhere.contains(&store), &mut self.batch);
-            }
+            // Now, while what the changelog was made of is still near, whenever it is to be written.
+            let elsewhere = self.view.elsewhere();
+            let is_written_first = |store: StoreId| !with_commit || !elsewhere.contains(&store);
+            slot.task.state.overlay.append_of(&is_written_first, &mut self.batch);
             positions.extend(inputs);
         }
         self.crash_point("commit.changelog-sent")?;
         self.crash_point("commit.before-log")?;
-        let commit = log::Commit { positions: &positions, state: &self.batch, placements: &self.placements() };
+        let nothing = Batch::new();
+        let state = if with_commit { &self.batch } else { &nothing };
+        let commit = log::Commit { positions: &positions, state, placements: &self.placements() };
         let ack = self.log.commit(commit)?; // (4)
         self.in_transaction = false;
         self.crash_point("commit.after-log")?;
@@ -100,14 +103,18 @@ impl<L: Log> Worker<L> {
         Ok(Some(ack))
     }
 
-    /// Step 5 of the commit.
+    /// Step 5 of the commit. What a log without state did not take is in the batch.
     fn write_state(&mut self, ack: &log::CommitAck, now: Timestamp) -> Result<(), Error> {
-        self.batch.clear();
         let with_commit = self.log.state_writes() == StateWrites::WithCommit;
         let elsewhere = self.view.elsewhere();
         let is_written_here = |store: StoreId| !with_commit || elsewhere.contains(&store);
+        if with_commit {
+            self.batch.clear();
+        }
         for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            slot.task.state.overlay.append_of(&is_written_here, &mut self.batch);
+            if with_commit {
+                slot.task.state.overlay.append_of(&is_written_here, &mut self.batch);
+            }
             let id = slot.task.id();
             let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
             for store in stores.unwrap_or_default() {

@@ -365,6 +365,10 @@ impl Task {
         let Some((from, record)) = self.buffer.pop(input) else {
             return Ok(Step::Idle);
         };
+        // Most stores are asked for the record's own key.
+        if let Some(next) = self.buffer.head_key(input) {
+            self.state.overlay.prefetch(next);
+        }
         self.commit_needed = true;
         self.state.counters.processed += 1;
         self.state.savepoint();

@@ -9,6 +9,28 @@ const RUN_MAX: usize = 256;
 /// When at least one in so many slots is new, they are sorted with the others at once.
 const SORTED_AT_ONCE: usize = 16;
 
+/// Sorts slots by their keys. Those that differ within eight bytes behind what all have in common are told apart without a
+/// look at the keys, which lie anywhere in memory.
+pub(super) fn sort<'a>(slots: &mut [u32], key: impl Fn(u32) -> &'a [u8]) {
+    let Some((&first, others)) = slots.split_first() else { return };
+    let first = key(first);
+    let common = others.iter().fold(first.len(), |common, &slot| {
+        let equal = first.iter().zip(key(slot)).take(common).take_while(|(a, b)| a == b);
+        equal.count()
+    });
+    let mut sorted: Vec<(u64, u32)> = slots.iter().map(|&slot| (prefix(key(slot), common), slot)).collect();
+    sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(key(b.1))));
+    slots.iter_mut().zip(sorted).for_each(|(slot, (_, sorted))| *slot = sorted);
+}
+
+/// The eight bytes of a key from one on, of which the first counts most; zeros where it ends.
+fn prefix(key: &[u8], from: usize) -> u64 {
+    let rest = key.get(from..).unwrap_or_default();
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(rest).for_each(|(byte, &of)| *byte = of);
+    u64::from_be_bytes(bytes)
+}
+
 #[derive(Default)]
 pub(super) struct Order {
     /// Only the first may be empty, when it is the only one.
@@ -96,5 +118,32 @@ impl Order {
         self.runs.truncate(1);
         self.runs.iter_mut().for_each(Vec::clear);
         self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn slots_are_sorted_by_all_of_their_keys(
+            common in vec(any::<u8>(), 0..12),
+            // Few bytes, so that many keys are equal for long, or each other's beginning.
+            keys in vec(vec(prop::sample::select(vec![0u8, 1, 0xff]), 0..14), 0..40),
+        ) {
+            let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| [&common[..], &key].concat()).collect();
+            let mut slots: Vec<u32> = (0..keys.len() as u32).collect();
+            sort(&mut slots, |slot| &keys[slot as usize]);
+            let sorted: Vec<&Vec<u8>> = slots.iter().map(|&slot| &keys[slot as usize]).collect();
+            let mut expected: Vec<&Vec<u8>> = keys.iter().collect();
+            expected.sort();
+            prop_assert_eq!(sorted, expected);
+            slots.sort_unstable();
+            prop_assert_eq!(slots, (0..keys.len() as u32).collect::<Vec<_>>());
+        }
     }
 }

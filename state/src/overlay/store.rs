@@ -4,20 +4,30 @@ use std::hash::BuildHasher;
 use std::ops;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use smallvec::SmallVec;
 
 use super::hidden::Hidden;
-use super::order::Order;
+use super::order::{self, Order};
 use crate::{Batch, Partition, Range, StoreId};
 
-/// Bytes an entry or an expiration costs beside its key and value: its slot, and 8 each for its places in index and clock.
+/// Bytes an entry or an expiration costs beside what it has outside its slot: the slot, and 8 each for its places in index
+/// and clock.
 const OVERHEAD_BYTES: usize = size_of::<Slot>() + 16;
+
+/// A key and value of so many bytes lie in their slot itself, which makes one cache line with them: reaching them is most of
+/// what a lookup costs among many entries.
+const INLINE_BYTES: usize = 40;
+
+/// Slots of a store that has fewer are in the processor's caches as it is.
+const PREFETCHED_SLOTS_MIN: usize = 4096;
 
 /// A buffer above this capacity is not kept by a free slot for its next entry.
 const SPARE_BUFFER_BYTES_MAX: usize = 8192;
 
 /// What an entry counts for in `dirty_bytes` and `clean_bytes`.
 pub(super) fn cost(key_len: usize, value_len: usize) -> usize {
-    key_len + value_len + OVERHEAD_BYTES
+    let len = key_len + value_len;
+    OVERHEAD_BYTES + if len > INLINE_BYTES { len } else { 0 }
 }
 
 /// What the overlay knows of a key.
@@ -27,7 +37,7 @@ pub(super) enum Lookup {
     /// It was expired in this transaction.
     Expired,
     /// Nothing; the backend knows.
-    Unknown { hash: u64 },
+    Unknown { hash: u32 },
 }
 
 pub(super) struct Store {
@@ -36,27 +46,28 @@ pub(super) struct Store {
     index: HashTable<u32>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Dirty slots in the order of their first change.
+    /// Dirty slots in the order of their first change; those sorted for a commit come before.
     dirty: Vec<u32>,
     /// The first `order.len()` slots of `dirty`.
     order: Order,
     /// Where scans find nothing.
     pub(super) hidden: Hidden,
     expirations: Vec<Expiration>,
-    /// Counts changes and expirations: which of two came later.
-    sequence: u64,
+    /// Counts savepoints and expirations since the last commit: which of two changes came later.
+    sequence: u32,
     undo: UndoLog,
     dirty_bytes: usize,
     clean_bytes: usize,
 }
 
 #[derive(Default)]
+#[repr(align(64))]
 struct Slot {
-    hash: u64,
+    hash: u32,
     /// When it last changed; 0 in a clean slot. Hidden by every expiration of its key with a larger number.
-    sequence: u64,
-    /// The key and then the value: one allocation, and one place in memory, for both.
-    entry: Vec<u8>,
+    sequence: u32,
+    /// The key and then the value: one place in memory for both.
+    entry: SmallVec<[u8; INLINE_BYTES]>,
     key_len: u32,
     present: bool,
     state: State,
@@ -65,6 +76,8 @@ struct Slot {
     /// Has a place in the clock. Belongs to the slot, not to the entry: a freed slot keeps its place.
     in_clock: bool,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64, "one cache line");
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -77,7 +90,7 @@ enum State {
 /// Keys in `[from, to)` that last changed before `sequence` are gone.
 #[derive(Clone)]
 struct Expiration {
-    sequence: u64,
+    sequence: u32,
     from: Vec<u8>,
     to: Vec<u8>,
 }
@@ -85,7 +98,8 @@ struct Expiration {
 /// How things were at the savepoint, where they have changed since.
 #[derive(Default)]
 struct UndoLog {
-    sequence: u64,
+    /// A slot that has changed since has it, or a larger one.
+    sequence: u32,
     dirty_len: usize,
     entries: Vec<Undo>,
     /// The values of `entries`.
@@ -104,7 +118,7 @@ enum Before {
     Entry {
         state: State,
         present: bool,
-        sequence: u64,
+        sequence: u32,
         value: ops::Range<usize>,
     },
 }
@@ -149,7 +163,7 @@ impl Store {
     }
 
     pub(super) fn lookup(&mut self, key: &[u8]) -> Lookup {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let found = self.find(hash, key);
         if !self.expirations.is_empty() {
             let gone = found.map_or_else(|| self.is_expired(key), |slot| self.is_hidden(slot));
@@ -163,6 +177,16 @@ impl Store {
                 Lookup::Found(slot)
             }
             None => Lookup::Unknown { hash },
+        }
+    }
+
+    /// Has the slot of a key brought near.
+    pub(super) fn prefetch(&self, key: &[u8]) {
+        if self.slots.len() >= PREFETCHED_SLOTS_MIN
+            // The first whose hash looks like this one's: it is compared when it is here.
+            && let Some(&slot) = self.index.find(spread(self.hash(key)), |_| true)
+        {
+            prefetch(self.slot(slot));
         }
     }
 
@@ -192,7 +216,7 @@ impl Store {
 
     /// Keeps what the backend answered for a key that was looked up before and not known. `clean` is told the slot to
     /// put into the clock.
-    pub(super) fn insert_clean(&mut self, hash: u64, key: &[u8], value: Option<&[u8]>, clean: &mut dyn FnMut(u32)) {
+    pub(super) fn insert_clean(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>, clean: &mut dyn FnMut(u32)) {
         let slot = self.occupy(hash, key, State::Clean);
         self.set_value(slot, value);
         self.clean_bytes += self.slot(slot).cost();
@@ -201,11 +225,10 @@ impl Store {
 
     /// Sets or removes a key.
     pub(super) fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
-        self.sequence += 1;
         if value.is_some() {
             self.hidden.put(key);
         }
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hash(key);
         let slot = match self.find(hash, key) {
             Some(slot) => {
                 self.remember(slot);
@@ -238,7 +261,7 @@ impl Store {
         if from >= to {
             return;
         }
-        self.sequence += 1;
+        self.count();
         self.undo.expirations.get_or_insert_with(|| self.expirations.clone());
         // An earlier range inside the new one says nothing more. A bound that only grows leaves one range.
         self.expirations.retain(|earlier| {
@@ -272,10 +295,7 @@ impl Store {
         for expiration in &self.expirations {
             batch.delete_range(self.id, partition, &expiration.from, &expiration.to);
         }
-        // In the order of keys: a memtable takes them in faster so.
-        let mut sorted = self.dirty.clone();
-        sorted.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
-        for slot in sorted {
+        for &slot in &self.dirty {
             match self.value(slot) {
                 Some(value) => batch.put(self.id, partition, self.key(slot), value),
                 None => batch.delete(self.id, partition, self.key(slot)),
@@ -283,8 +303,20 @@ impl Store {
         }
     }
 
+    /// Puts `dirty` in the order of keys; a savepoint.
+    pub(super) fn sort(&mut self) {
+        order::sort(&mut self.dirty, key_in(&self.slots));
+        self.order.clear();
+        self.savepoint();
+    }
+
     /// Starts the undo log anew.
     pub(super) fn savepoint(&mut self) {
+        if !self.is_dirty() {
+            // Nothing has a number: what wakes up for long to change nothing must not run out of them.
+            self.sequence = 0;
+        }
+        self.count();
         self.undo.sequence = self.sequence;
         self.undo.dirty_len = self.dirty.len();
         self.undo.entries.clear();
@@ -394,7 +426,7 @@ impl Store {
     /// Writes a slot's state into the undo log, if this is its first change since the savepoint.
     fn remember(&mut self, slot: u32) {
         let Some(found) = self.slots.get(slot as usize) else { return };
-        if found.state == State::Dirty && found.sequence > self.undo.sequence {
+        if found.state == State::Dirty && found.sequence >= self.undo.sequence {
             return;
         }
         let start = self.undo.bytes.len();
@@ -411,16 +443,27 @@ impl Store {
     fn set_value(&mut self, slot: u32, value: Option<&[u8]>) {
         let slot = self.slot_mut(slot);
         slot.entry.truncate(slot.key_len as usize);
-        slot.entry.extend_from_slice(value.unwrap_or_default());
+        slot.append(value.unwrap_or_default());
         slot.present = value.is_some();
     }
 
-    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |&slot| self.key(slot) == key).copied()
+    /// A slot holds half of a hash; keys that share it differ all the same.
+    fn hash(&self, key: &[u8]) -> u32 {
+        self.hasher.hash_one(key) as u32
+    }
+
+    /// The changes before this come before those after it.
+    fn count(&mut self) {
+        assert!(self.sequence < u32::MAX, "a commit of 2^32 records");
+        self.sequence += 1;
+    }
+
+    fn find(&self, hash: u32, key: &[u8]) -> Option<u32> {
+        self.index.find(spread(hash), |&slot| self.key(slot) == key).copied()
     }
 
     /// Gives a key a slot, without value or cost yet.
-    fn occupy(&mut self, hash: u64, key: &[u8], state: State) -> u32 {
+    fn occupy(&mut self, hash: u32, key: &[u8], state: State) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             assert!(self.slots.len() < u32::MAX as usize, "an overlay of 2^32 entries");
             self.slots.push(Slot::default());
@@ -428,20 +471,21 @@ impl Store {
         });
         let taken = self.slot_mut(slot);
         taken.hash = hash;
-        taken.entry.extend_from_slice(key);
+        taken.append(key);
         taken.key_len = key.len() as u32;
         taken.state = state;
         taken.sequence = 0;
         taken.referenced = false;
         let slots = &self.slots;
-        self.index.insert_unique(hash, slot, |&other| slots.get(other as usize).map_or(0, |slot| slot.hash));
+        self.index
+            .insert_unique(spread(hash), slot, |&other| spread(slots.get(other as usize).map_or(0, |slot| slot.hash)));
         slot
     }
 
     /// Gives a slot back. Its cost has been taken off, and `dirty` is the caller's to correct.
     fn release(&mut self, slot: u32) {
         let hash = self.slot(slot).hash;
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
+        if let Ok(entry) = self.index.find_entry(spread(hash), |&other| other == slot) {
             entry.remove();
         }
         let freed = self.slot_mut(slot);
@@ -449,7 +493,7 @@ impl Store {
         freed.present = false;
         freed.entry.clear();
         if freed.entry.capacity() > SPARE_BUFFER_BYTES_MAX {
-            freed.entry = Vec::new();
+            freed.entry = SmallVec::new();
         }
         freed.key_len = 0;
         self.free.push(slot);
@@ -468,6 +512,25 @@ impl Store {
     }
 }
 
+/// Tells the processor that a value will soon be read, and goes on.
+#[inline]
+#[allow(unsafe_code, reason = "the instruction has no safe form yet")]
+fn prefetch<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it is a hint; nothing is read, and no address is wrong.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
+/// A hash as the table takes it, which looks at the uppermost bits too (Fibonacci hashing, Knuth, TAOCP 6.4).
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
 /// The key of a used slot, where the other fields of its store are borrowed.
 fn key_in<'a>(slots: &'a [Slot]) -> impl Fn(u32) -> &'a [u8] {
     |slot| slots.get(slot as usize).map_or(&[], Slot::key)
@@ -484,6 +547,14 @@ impl Slot {
         self.entry.get(self.key_len as usize..).unwrap_or_default()
     }
 
+    /// A first allocation is not rounded up: most entries do not grow.
+    fn append(&mut self, bytes: &[u8]) {
+        if !self.entry.spilled() {
+            self.entry.reserve_exact(bytes.len());
+        }
+        self.entry.extend_from_slice(bytes);
+    }
+
     fn cost(&self) -> usize {
         cost(self.entry.len(), 0)
     }
@@ -495,6 +566,6 @@ impl Expiration {
     }
 
     fn cost(&self) -> usize {
-        cost(self.from.len(), self.to.len())
+        OVERHEAD_BYTES + self.from.len() + self.to.len()
     }
 }

@@ -143,7 +143,7 @@ pub(super) struct GroupConsumer {
     revoking: bool,
     /// Under an incremental protocol: what happens once the worker has let go.
     change: Option<Change>,
-    /// librdkafka and we disagree about what is assigned, and only a new consumer settles it.
+    /// It cannot go on, or librdkafka and we disagree about what is assigned: only a new consumer settles it.
     broken: bool,
     /// An assignment that the worker is to be told at the next poll.
     announce: bool,
@@ -224,6 +224,9 @@ impl GroupConsumer {
             match self.consumer.poll(Duration::ZERO) {
                 // Also the answer after a log line or a rebalance was served: the queue is empty after two in a row.
                 None => quiet += 1,
+                Some(Err(KafkaError::MessageConsumptionFatal(RDKafkaErrorCode::FencedInstanceId))) => {
+                    return Err(self.fenced());
+                }
                 Some(Err(e)) => client_error(&e)?,
                 Some(Ok(message)) => {
                     // All assigned partitions have their own queues, split before they were assigned.
@@ -250,6 +253,15 @@ impl GroupConsumer {
             }
         }
         Ok(true)
+    }
+
+    /// What a fence means to the worker. This consumer is of no more use in any case.
+    fn fenced(&mut self) -> Error {
+        if GroupMetadata::fenced_by_another(self.consumer.client()) {
+            return Error::Fatal(SAME_INSTANCE.to_owned());
+        }
+        self.broken = true;
+        Error::Unknown("the session ran out before the coordinator answered again".to_owned())
     }
 
     fn apply(&mut self, event: Event, polled: &mut Polled) -> Result<(), Error> {
@@ -589,7 +601,6 @@ pub(super) fn seek<C: ConsumerContext>(consumer: &BaseConsumer<C>, list: &TopicP
 fn client_error(e: &KafkaError) -> Result<(), Error> {
     use RDKafkaErrorCode as Code;
     match e {
-        KafkaError::MessageConsumptionFatal(Code::FencedInstanceId) => Err(Error::Fatal(SAME_INSTANCE.to_owned())),
         KafkaError::MessageConsumptionFatal(code) => Err(Error::Fatal(format!("the consumer ended: {code}"))),
         KafkaError::MessageConsumption(code @ (Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed)) => {
             Err(Error::Fatal(format!("{code}; grant READ on the group and its topics")))

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset as NativeOffset, TopicPartitionList};
 use streams::{Offset, Partition, Timestamp};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::Settings;
 use super::consumer::log_line;
+use super::native::GroupMetadata;
 
 /// Records between the reading thread and its user; then reading waits.
 const RECORDS_MAX: usize = 1_024;
@@ -53,15 +54,24 @@ struct Positions {
     next: BTreeMap<Partition, Offset>,
 }
 
-struct Context {
-    name: String,
+/// What the reading thread and its user share.
+struct Shared {
+    member: String,
     topic: String,
     positions: Mutex<Positions>,
+    stop: AtomicBool,
 }
 
-impl Context {
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, Positions> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was handed out up to now is out of date.
+    fn next_generation(&self) {
+        let mut positions = self.lock();
+        positions.generation += 1;
+        positions.next.clear();
     }
 
     fn commit(&self, consumer: &BaseConsumer<Context>, mode: CommitMode) {
@@ -70,7 +80,7 @@ impl Context {
         for (partition, offset) in &next {
             let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
             if let Err(e) = list.add_partition_offset(&self.topic, partition, NativeOffset::Offset(offset.0)) {
-                tracing::error!(member = self.name, error = %e, "position not taken");
+                tracing::error!(member = self.member, error = %e, "position not taken");
             }
         }
         if list.count() == 0 {
@@ -78,40 +88,36 @@ impl Context {
         }
         if let Err(e) = consumer.commit(&list, mode) {
             // The records are read again: what the user does must bear that in any case.
-            tracing::warn!(member = self.name, error = %e, "positions not committed");
+            tracing::warn!(member = self.member, error = %e, "positions not committed");
         }
     }
 }
 
+/// Receives librdkafka's callbacks.
+struct Context(Arc<Shared>);
+
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log_line(&self.name, level, facility, line);
+        log_line(&self.0.member, level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(client = self.name, %error, reason, "kafka client");
+        tracing::debug!(client = self.0.member, %error, reason, "kafka client");
     }
 }
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if matches!(rebalance, Rebalance::Revoke(_)) && !consumer.assignment_lost() {
-            self.commit(consumer, CommitMode::Sync);
+            self.0.commit(consumer, CommitMode::Sync);
         }
-        let mut positions = self.lock();
-        positions.generation += 1;
-        positions.next.clear();
+        self.0.next_generation();
     }
-}
-
-struct Reading {
-    consumer: BaseConsumer<Context>,
-    stop: AtomicBool,
 }
 
 /// See the module. Dropping it stops the reading thread, which commits what it was told last and closes the member.
 pub struct GroupReader {
-    reading: Arc<Reading>,
+    shared: Arc<Shared>,
     records: mpsc::Receiver<Received>,
 }
 
@@ -123,18 +129,20 @@ impl GroupReader {
     /// Kafka's words, when a setting is not one or no thread is to be had.
     pub fn join(settings: &Settings, group: &str, member: &str, topic: &str) -> Result<Self, String> {
         let config = settings.plain_member(&settings.group(group), member);
-        let topic = settings.physical(topic);
-        let context = Context { name: member.to_owned(), topic: topic.clone(), positions: Mutex::default() };
-        let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|e| e.to_string())?;
-        consumer.subscribe(&[&topic]).map_err(|e| e.to_string())?;
-        let reading = Arc::new(Reading { consumer, stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            member: member.to_owned(),
+            topic: settings.physical(topic),
+            positions: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        let consumer = connect(&config, &shared)?;
         let (sender, records) = mpsc::channel(RECORDS_MAX);
-        let thread = reading.clone();
+        let reading = Reading { config, consumer, shared: shared.clone() };
         std::thread::Builder::new()
             .name(format!("{member}-read"))
-            .spawn(move || thread.run(&sender))
+            .spawn(move || reading.run(&sender))
             .map_err(|e| e.to_string())?;
-        Ok(GroupReader { reading, records })
+        Ok(GroupReader { shared, records })
     }
 
     /// The next record; `None` once the member cannot go on.
@@ -145,7 +153,7 @@ impl GroupReader {
     /// Says that everything of a partition below `next` is done, as of the generation of the record this is about.
     /// Committed soon after by the reading thread; dropped if the partitions were dealt out anew since.
     pub fn commit(&self, generation: u64, partition: Partition, next: Offset) {
-        let mut positions = self.reading.consumer.context().lock();
+        let mut positions = self.shared.lock();
         if positions.generation == generation {
             let position = positions.next.entry(partition).or_insert(next);
             *position = next.max(*position);
@@ -155,15 +163,27 @@ impl GroupReader {
 
 impl Drop for GroupReader {
     fn drop(&mut self) {
-        self.reading.stop.store(true, Ordering::SeqCst);
+        self.shared.stop.store(true, Ordering::SeqCst);
     }
 }
 
+fn connect(config: &ClientConfig, shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, String> {
+    let consumer: BaseConsumer<Context> =
+        config.create_with_context(Context(shared.clone())).map_err(|e| e.to_string())?;
+    consumer.subscribe(&[&shared.topic]).map_err(|e| e.to_string())?;
+    Ok(consumer)
+}
+
+struct Reading {
+    config: ClientConfig,
+    consumer: BaseConsumer<Context>,
+    shared: Arc<Shared>,
+}
+
 impl Reading {
-    fn run(&self, sender: &mpsc::Sender<Received>) {
-        let context = self.consumer.context();
-        while !self.stop.load(Ordering::SeqCst) {
-            context.commit(&self.consumer, CommitMode::Async);
+    fn run(mut self, sender: &mpsc::Sender<Received>) {
+        while !self.shared.stop.load(Ordering::SeqCst) {
+            self.shared.commit(&self.consumer, CommitMode::Async);
             match self.consumer.poll(POLL) {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => (),
                 Some(Ok(message)) => {
@@ -173,7 +193,7 @@ impl Reading {
                         timestamp: message.timestamp().to_millis().unwrap_or(0),
                         key: message.key().unwrap_or_default().to_vec(),
                         value: message.payload().map(<[u8]>::to_vec),
-                        generation: context.lock().generation,
+                        generation: self.shared.lock().generation,
                     };
                     drop(message);
                     if !self.hand_over(sender, record) {
@@ -181,16 +201,30 @@ impl Reading {
                     }
                 }
                 Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
-                    tracing::error!(member = context.name, %code, "the group member ends");
-                    break;
+                    let ended = if is_own_fence(code, &self.consumer) { self.rejoin() } else { Err(code.to_string()) };
+                    if let Err(e) = ended {
+                        tracing::error!(member = self.shared.member, error = e, "the group member ends");
+                        break;
+                    }
                 }
                 Some(Err(e)) => {
-                    tracing::debug!(member = context.name, error = %e, "group reader");
+                    tracing::debug!(member = self.shared.member, error = %e, "group reader");
                     std::thread::sleep(PAUSE);
                 }
             }
         }
-        context.commit(&self.consumer, CommitMode::Sync);
+        self.shared.commit(&self.consumer, CommitMode::Sync);
+    }
+
+    /// Goes on as a new member, from the committed positions.
+    fn rejoin(&mut self) -> Result<(), String> {
+        tracing::warn!(
+            member = self.shared.member,
+            "the session ran out while the coordinator was away; joining again"
+        );
+        self.shared.next_generation();
+        self.consumer = connect(&self.config, &self.shared)?;
+        Ok(())
     }
 
     /// Waits until the user takes the record, committing meanwhile; false when it never will.
@@ -201,11 +235,16 @@ impl Reading {
                 Err(mpsc::error::TrySendError::Closed(_)) => return false,
                 Err(mpsc::error::TrySendError::Full(back)) => record = back,
             }
-            if self.stop.load(Ordering::SeqCst) {
+            if self.shared.stop.load(Ordering::SeqCst) {
                 return false;
             }
-            self.consumer.context().commit(&self.consumer, CommitMode::Async);
+            self.shared.commit(&self.consumer, CommitMode::Async);
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// See [`GroupMetadata::fenced_by_another`].
+fn is_own_fence(code: RDKafkaErrorCode, consumer: &BaseConsumer<Context>) -> bool {
+    code == RDKafkaErrorCode::FencedInstanceId && !GroupMetadata::fenced_by_another(consumer.client())
 }

@@ -261,7 +261,11 @@ impl KafkaLog {
         if !broken && !self.watchdog.has_stalled(now, || consumer.is_behind(STALL_QUERY_TIMEOUT)) {
             return Ok(false);
         }
-        let why = if broken { "could not be assigned or positioned" } else { "has stalled with records waiting" };
+        let why = if broken {
+            "lost its session, or could not be assigned or positioned"
+        } else {
+            "has stalled with records waiting"
+        };
         tracing::warn!(worker = self.transactional_id, why, "the consumer is replaced by a new one");
         if let Some(old) = self.consumer.take() {
             in_background(&self.transactional_id, old);

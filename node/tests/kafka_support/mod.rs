@@ -27,6 +27,8 @@ use streams::{
 
 /// Longest wait for anything a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A member that is not heard for so long is dead: the least that a broker allows.
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
 /// One turn of a worker.
 pub(crate) const TURN: Duration = Duration::from_millis(20);
 /// Words of the generated lines.
@@ -163,7 +165,7 @@ impl Scene {
         Kafka {
             brokers: self.brokers.clone(),
             group_protocol: self.protocol,
-            session_timeout_ms: 6_000,
+            session_timeout_ms: u32::try_from(SESSION.as_millis()).expect("short"),
             transaction_timeout_ms: self.transaction_timeout_ms,
             replication_factor: -1,
             consumer: BTreeMap::new(),

@@ -2,6 +2,7 @@
 //! is refused by name, wherever it came from.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -194,24 +195,14 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let positive = |key: &str, value: i64| {
-            if value > 0 {
-                Ok(())
-            } else {
-                Err(ConfigError::Invalid(format!("{key} = {value}: it must be at least 1")))
-            }
-        };
-        positive("topics.partitions", i64::from(self.topics.partitions))?;
-        positive("engine.workers", i64::try_from(self.engine.workers).unwrap_or(0))?;
+        positive("topics.partitions", self.topics.partitions)?;
+        positive("engine.workers", self.engine.workers)?;
         positive("engine.commit_interval_ms", self.engine.commit_interval_ms)?;
-        positive(
-            "engine.buffered_records_per_partition",
-            i64::try_from(self.engine.buffered_records_per_partition).unwrap_or(i64::MAX),
-        )?;
+        positive("engine.buffered_records_per_partition", self.engine.buffered_records_per_partition)?;
         self.subtopologies()?;
-        positive("payment.concurrency", i64::try_from(self.payment.concurrency).unwrap_or(0))?;
-        positive("breaker.window", i64::try_from(self.breaker.window).unwrap_or(0))?;
-        positive("breaker.probes", i64::try_from(self.breaker.probes).unwrap_or(0))?;
+        positive("payment.concurrency", self.payment.concurrency)?;
+        positive("breaker.window", self.breaker.window)?;
+        positive("breaker.probes", self.breaker.probes)?;
         if !(1..=100).contains(&self.breaker.failure_percent) {
             let message = format!("breaker.failure_percent = {}: it must be 1 to 100", self.breaker.failure_percent);
             return Err(ConfigError::Invalid(message));
@@ -296,6 +287,14 @@ impl Config {
         } else {
             self.http.advertised_url.trim_end_matches('/').to_owned()
         }
+    }
+}
+
+fn positive<T: PartialOrd + Default + fmt::Display>(key: &str, value: T) -> Result<(), ConfigError> {
+    if value > T::default() {
+        Ok(())
+    } else {
+        Err(ConfigError::Invalid(format!("{key} = {value}: it must be at least 1")))
     }
 }
 

@@ -74,7 +74,7 @@ impl Overlay {
         };
         let id = self.store(store).id();
         let present = self.backend.get(id, self.partition, key, &mut self.read)?;
-        if store::cost(key.len(), self.read.len()) <= self.cache_bytes {
+        if store::cost(key.len() + self.read.len()) <= self.cache_bytes {
             let Some(entries) = self.stores.get_mut(store) else { return Ok(None) };
             let value = present.then_some(&self.read[..]);
             entries.insert_clean(hash, key, value, &mut |slot| self.clock.push_back((store as u16, slot)));

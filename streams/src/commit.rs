@@ -108,13 +108,12 @@ impl<L: Log> Worker<L> {
         let with_commit = self.log.state_writes() == StateWrites::WithCommit;
         let elsewhere = self.view.elsewhere();
         let is_written_here = |store: StoreId| !with_commit || elsewhere.contains(&store);
+        let committed = || self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none());
         if with_commit {
             self.batch.clear();
+            committed().for_each(|slot| slot.task.state.overlay.append_of(&is_written_here, &mut self.batch));
         }
-        for slot in self.slots.iter().filter(|s| s.task.commit_needed && s.restoring.is_none()) {
-            if with_commit {
-                slot.task.state.overlay.append_of(&is_written_here, &mut self.batch);
-            }
+        for slot in committed() {
             let id = slot.task.id();
             let stores = self.topology.subtopologies().get(id.subtopology as usize).map(|s| s.stores());
             for store in stores.unwrap_or_default() {

@@ -24,9 +24,8 @@ const PREFETCHED_SLOTS_MIN: usize = 4096;
 /// A buffer above this capacity is not kept by a free slot for its next entry.
 const SPARE_BUFFER_BYTES_MAX: usize = 8192;
 
-/// What an entry counts for in `dirty_bytes` and `clean_bytes`.
-pub(super) fn cost(key_len: usize, value_len: usize) -> usize {
-    let len = key_len + value_len;
+/// What an entry counts for in `dirty_bytes` and `clean_bytes`; `len` is that of key and value together.
+pub(super) fn cost(len: usize) -> usize {
     OVERHEAD_BYTES + if len > INLINE_BYTES { len } else { 0 }
 }
 
@@ -53,7 +52,7 @@ pub(super) struct Store {
     /// Where scans find nothing.
     pub(super) hidden: Hidden,
     expirations: Vec<Expiration>,
-    /// Counts savepoints and expirations since the last commit: which of two changes came later.
+    /// Counts savepoints and expirations since nothing was dirty: which of two changes came later.
     sequence: u32,
     undo: UndoLog,
     dirty_bytes: usize,
@@ -295,12 +294,10 @@ impl Store {
         for expiration in &self.expirations {
             batch.delete_range(self.id, partition, &expiration.from, &expiration.to);
         }
-        for &slot in &self.dirty {
-            match self.value(slot) {
-                Some(value) => batch.put(self.id, partition, self.key(slot), value),
-                None => batch.delete(self.id, partition, self.key(slot)),
-            }
-        }
+        self.for_each_dirty(|key, value| match value {
+            Some(value) => batch.put(self.id, partition, key, value),
+            None => batch.delete(self.id, partition, key),
+        });
     }
 
     /// Puts `dirty` in the order of keys; a savepoint.
@@ -556,7 +553,7 @@ impl Slot {
     }
 
     fn cost(&self) -> usize {
-        cost(self.entry.len(), 0)
+        cost(self.entry.len())
     }
 }
 

@@ -216,7 +216,7 @@ impl<L: Log> Worker<L> {
             Some((at, _)) => wait.min(Duration::from_millis(u64::try_from(at - now).unwrap_or(0))),
             None => self.cap_wait(now, wait),
         };
-        if wait.is_zero() || !self.polled.rebalance.is_empty() {
+        if wait.is_zero() {
             return Ok(());
         }
         self.poll(wait).or_else(|e| self.recover(e, now))
@@ -229,9 +229,7 @@ impl<L: Log> Worker<L> {
                 return self.rebalance(now);
             }
             // What the group has said meanwhile comes first: a task that was taken away must not be taken over again.
-            if self.polled.rebalance.is_empty() {
-                self.poll(Duration::ZERO)?;
-            }
+            self.poll(Duration::ZERO)?;
             if self.polled.rebalance.iter().any(|change| !matches!(change, Rebalance::Assigned(_))) {
                 self.rebalance(now)?;
             }
@@ -239,9 +237,7 @@ impl<L: Log> Worker<L> {
             self.retry_at = None;
         }
         let wait = self.cap_wait(now, wait);
-        if self.polled.rebalance.is_empty() {
-            self.poll(wait)?;
-        }
+        self.poll(wait)?;
         self.rebalance(now)?;
         let globals_moved = globals::update(&mut self.log, &self.view, &self.config, now)?;
         self.restore(now)?;
@@ -293,7 +289,12 @@ impl<L: Log> Worker<L> {
         slot.restoring.is_none() && slot.task.is_ready() && !self.handover.holds(slot)
     }
 
+    /// Takes in what the log has. Not while a change of the assignment waits to be taken up: the log may have the next one
+    /// already, and letting go of the old one would let go of that.
     fn poll(&mut self, wait: Duration) -> Result<(), Error> {
+        if !self.polled.rebalance.is_empty() {
+            return Ok(());
+        }
         self.polled.more = false;
         let polled = self.log.poll(wait, &mut self.polled);
         for (tp, record) in self.polled.records.drain(..) {
@@ -312,7 +313,8 @@ impl<L: Log> Worker<L> {
             }
         }
         polled?;
-        self.apply_back_pressure()
+        // Inputs that were taken away are not the log's any more.
+        if self.polled.rebalance.is_empty() { self.apply_back_pressure() } else { Ok(()) }
     }
 
     /// Pauses inputs that have enough buffered, resumes those that have room again.

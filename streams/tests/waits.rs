@@ -1,16 +1,20 @@
 //! How long a worker waits for input: it neither spins over a change that is to be committed later, nor commits it late.
+//! What it does with inputs that are lost meanwhile.
 #![allow(clippy::expect_used)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use state::Memory;
-use streams::log::{Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Replayed, StateWrites};
+use streams::log::{
+    Commit, CommitAck, Committed, Error, Log, LogRange, Outgoing, Polled, Rebalance, Replayed, StateWrites,
+};
 use streams::serde::Utf8;
-use streams::testing::{SimCluster, SimLog};
+use streams::testing::{Call, Fault, SimCluster, SimLog};
 use streams::{
     Config, Headers, Incoming, Offset, SourceOptions, TopicPartition, Topology, TopologyBuilder, View, Worker,
 };
@@ -23,10 +27,51 @@ struct Watched {
     /// Times it was asked to wait with an input paused, which would not have ended the wait.
     deaf: Rc<Cell<usize>>,
     pauses: Rc<Cell<usize>>,
+    consumer: Rc<Cell<Consumer>>,
+    /// Calls about an input that the new consumer does not have.
+    strays: Rc<Cell<usize>>,
+    input: TopicPartition,
+}
+
+/// What becomes of a consumer that has to be replaced by a new one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Consumer {
+    Good,
+    /// The next poll replaces it and says that everything is lost.
+    Failing,
+    /// Has no inputs until the next poll.
+    New,
+    /// Was told to let go of what it had just been assigned.
+    Unassigned,
+}
+
+impl Watched {
+    fn flow(&self) -> Result<(), Error> {
+        match self.consumer.get() {
+            Consumer::New => {
+                self.strays.set(self.strays.get() + 1);
+                Err(Error::Unknown("not assigned".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Log for Watched {
     fn poll(&mut self, timeout: Duration, polled: &mut Polled) -> Result<(), Error> {
+        match self.consumer.get() {
+            Consumer::Good | Consumer::Unassigned => (),
+            Consumer::Failing => {
+                self.consumer.set(Consumer::New);
+                polled.rebalance.push(Rebalance::Lost);
+                return Ok(());
+            }
+            Consumer::New => {
+                self.consumer.set(Consumer::Good);
+                polled.rebalance.push(Rebalance::Assigned(vec![self.input]));
+                return Ok(());
+            }
+        }
         self.waits.borrow_mut().push(timeout);
         if !timeout.is_zero() && !self.paused.is_empty() {
             self.deaf.set(self.deaf.get() + 1);
@@ -80,17 +125,23 @@ impl Log for Watched {
     fn pause(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.paused.insert(input);
         self.pauses.set(self.pauses.get() + 1);
+        self.flow()?;
         self.log.pause(input)
     }
     fn resume(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.paused.remove(&input);
+        self.flow()?;
         self.log.resume(input)
     }
     fn park(&mut self, input: TopicPartition) -> Result<(), Error> {
         self.log.park(input)
     }
     fn unassign(&mut self) -> Result<(), Error> {
-        self.log.unassign()
+        match self.consumer.get() {
+            Consumer::New => (),
+            _ => self.consumer.set(Consumer::Unassigned),
+        }
+        Ok(())
     }
     fn close(&mut self) {
         self.log.close();
@@ -113,15 +164,31 @@ struct Scene {
     waits: Rc<RefCell<Vec<Duration>>>,
     deaf: Rc<Cell<usize>>,
     pauses: Rc<Cell<usize>>,
+    consumer: Rc<Cell<Consumer>>,
+    strays: Rc<Cell<usize>>,
+    /// So many of the calls that send, abort or start over fail.
+    refused: Arc<AtomicUsize>,
 }
 
 impl Scene {
     fn new(config: Config) -> Scene {
         let topology = Arc::new(topology());
         let cluster = SimCluster::new(&topology, 1);
-        let (waits, deaf, pauses) = (Rc::default(), Rc::default(), Rc::default());
+        let (waits, deaf, pauses, strays) = (Rc::default(), Rc::default(), Rc::default(), Rc::default());
+        let (consumer, refused) = (Rc::new(Cell::new(Consumer::Good)), Arc::new(AtomicUsize::new(0)));
+        let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
+        let mut log = cluster.connect("worker");
+        let to_refuse = Arc::clone(&refused);
+        log.on_call(move |call| {
+            let fails = matches!(call, Call::Send | Call::Abort | Call::Reset)
+                && to_refuse.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok();
+            if fails { Fault::Before(Error::Abort("for the test".to_owned())) } else { Fault::None }
+        });
         let log = Watched {
-            log: cluster.connect("worker"),
+            log,
+            consumer: Rc::clone(&consumer),
+            strays: Rc::clone(&strays),
+            input,
             waits: Rc::clone(&waits),
             paused: HashSet::new(),
             deaf: Rc::clone(&deaf),
@@ -132,8 +199,7 @@ impl Scene {
         for _ in 0..10 {
             worker.turn(10_000, Duration::ZERO).expect("a turn");
         }
-        let input = TopicPartition { topic: topology.topic("in").expect("the topic"), partition: 0 };
-        Scene { worker, cluster, input, waits, deaf, pauses }
+        Scene { worker, cluster, input, waits, deaf, pauses, consumer, strays, refused }
     }
 
     fn produce(&self) {
@@ -179,4 +245,38 @@ fn input_that_had_to_wait_flows_again_before_more_is_waited_for() {
     assert_eq!(processed, RECORDS);
     assert!(scene.pauses.get() > 0, "more input at once than is buffered");
     assert_eq!(scene.deaf.get(), 0, "waits with the input paused");
+}
+
+/// A transaction fails with the input paused, alone or (so that the worker tries again later) with the abort and the new
+/// producer behind it; then the consumer is replaced.
+#[test]
+fn a_lost_assignment_is_let_go_of_before_anything_else_is_asked() {
+    for failures in [1, 3] {
+        let config = Config { buffered_records_per_partition: 10, ..Config::default() };
+        let Scene { mut worker, cluster, input, consumer, strays, refused, pauses, .. } = {
+            let scene = Scene::new(config);
+            (0..100).for_each(|_| scene.produce());
+            scene
+        };
+        refused.store(failures, Ordering::Relaxed);
+        let mut now = 10_000;
+        for _ in 0..10 {
+            if refused.load(Ordering::Relaxed) > 0 {
+                worker.turn(now, Duration::ZERO).expect("a turn");
+            }
+        }
+        assert_eq!(refused.load(Ordering::Relaxed), 0, "failed as often as it was to");
+        assert!(pauses.get() > 0, "more input at once than is buffered");
+
+        consumer.set(Consumer::Failing);
+        worker.wait(now, Duration::from_millis(1)).expect("a wait");
+        for turn in 0..200 {
+            worker.turn(now, Duration::ZERO).expect("a turn");
+            assert_ne!(consumer.get(), Consumer::Unassigned, "turn {turn}: lets go of what it was given since");
+            now += 10;
+        }
+        assert_eq!(strays.get(), 0, "calls for inputs that were lost");
+        let done = cluster.committed(input).expect("a position").offset;
+        assert_eq!(done, Offset(100), "all that there is, after {failures} failures");
+    }
 }

@@ -58,6 +58,8 @@ enum Change {
 pub(super) struct MemberContext {
     name: String,
     events: Mutex<VecDeque<Event>>,
+    /// The last change was the loss of the assignment.
+    has_lost: AtomicBool,
     /// Set by every line of log that is served; an answer without a record says nothing of whether more waits.
     has_logged: AtomicBool,
     closing: AtomicBool,
@@ -68,6 +70,7 @@ impl MemberContext {
         MemberContext {
             name: name.to_owned(),
             events: Mutex::default(),
+            has_lost: AtomicBool::new(false),
             has_logged: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
@@ -118,6 +121,7 @@ impl ConsumerContext for MemberContext {
             _ if consumer.assignment_lost() => Event::Lost(names()),
             _ => Event::Revoke(names()),
         };
+        self.has_lost.store(matches!(event, Event::Lost(_)), Ordering::Relaxed);
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }
@@ -257,7 +261,8 @@ impl GroupConsumer {
 
     /// What a fence means to the worker. This consumer is of no more use in any case.
     fn fenced(&mut self) -> Error {
-        if GroupMetadata::fenced_by_another(self.consumer.client()) {
+        let lost = self.consumer.context().has_lost.load(Ordering::Relaxed);
+        if GroupMetadata::fenced_by_another(self.consumer.client(), lost) {
             return Error::Fatal(SAME_INSTANCE.to_owned());
         }
         self.broken = true;
@@ -414,6 +419,8 @@ impl GroupConsumer {
 
     fn input(&mut self, tp: TopicPartition) -> Result<&mut Input, Error> {
         let found = self.inputs.iter_mut().find(|i| i.partition == tp);
+        // The worker believes in an assignment that this consumer does not have.
+        self.broken |= found.is_none();
         found.ok_or_else(|| Error::Unknown(format!("partition {tp:?} is not assigned")))
     }
 

@@ -94,24 +94,30 @@ impl Shared {
 }
 
 /// Receives librdkafka's callbacks.
-struct Context(Arc<Shared>);
+struct Context {
+    shared: Arc<Shared>,
+    /// The last change was the loss of the assignment.
+    has_lost: AtomicBool,
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log_line(&self.0.member, level, facility, line);
+        log_line(&self.shared.member, level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(client = self.0.member, %error, reason, "kafka client");
+        tracing::debug!(client = self.shared.member, %error, reason, "kafka client");
     }
 }
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if matches!(rebalance, Rebalance::Revoke(_)) && !consumer.assignment_lost() {
-            self.0.commit(consumer, CommitMode::Sync);
+        let (revoked, lost) = (matches!(rebalance, Rebalance::Revoke(_)), consumer.assignment_lost());
+        self.has_lost.store(revoked && lost, Ordering::Relaxed);
+        if revoked && !lost {
+            self.shared.commit(consumer, CommitMode::Sync);
         }
-        self.0.next_generation();
+        self.shared.next_generation();
     }
 }
 
@@ -168,8 +174,8 @@ impl Drop for GroupReader {
 }
 
 fn connect(config: &ClientConfig, shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, String> {
-    let consumer: BaseConsumer<Context> =
-        config.create_with_context(Context(shared.clone())).map_err(|e| e.to_string())?;
+    let context = Context { shared: shared.clone(), has_lost: AtomicBool::new(false) };
+    let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|e| e.to_string())?;
     consumer.subscribe(&[&shared.topic]).map_err(|e| e.to_string())?;
     Ok(consumer)
 }
@@ -246,5 +252,6 @@ impl Reading {
 
 /// See [`GroupMetadata::fenced_by_another`].
 fn is_own_fence(code: RDKafkaErrorCode, consumer: &BaseConsumer<Context>) -> bool {
-    code == RDKafkaErrorCode::FencedInstanceId && !GroupMetadata::fenced_by_another(consumer.client())
+    let lost = consumer.context().has_lost.load(Ordering::Relaxed);
+    code == RDKafkaErrorCode::FencedInstanceId && !GroupMetadata::fenced_by_another(consumer.client(), lost)
 }

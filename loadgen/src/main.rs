@@ -20,7 +20,7 @@ use loadgen::{audit, generate, plot, record};
 
 /// Of what a command costs, a seventh was glibc's malloc.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// A difference found; see `loadgen --help`.
 const DIFFERENCE: u8 = 1;

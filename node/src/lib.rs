@@ -12,7 +12,6 @@ mod export;
 pub mod instances;
 pub mod kafka;
 pub mod local;
-pub mod memory;
 pub mod metrics;
 pub mod payment;
 pub mod reset;

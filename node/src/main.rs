@@ -7,15 +7,14 @@ use clap::Parser as _;
 use node::args::{Args, Command, Common};
 use node::config::{Config, ConfigError, DEFAULTS, LogFormat};
 
-/// Small allocations by the million: mimalloc costs half of glibc's malloc here.
+/// For the C libraries as well; its settings are in `.cargo/config.toml`.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Exit status of a refused command line, configuration or change of topology; clap's own.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    node::memory::give_back_large_blocks();
     match run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 /// What `orderflow` runs on, counted when the engine-only run asks.
 #[global_allocator]
-static ALLOCATOR: Counting<mimalloc::MiMalloc> = Counting(mimalloc::MiMalloc);
+static ALLOCATOR: Counting<tikv_jemallocator::Jemalloc> = Counting(tikv_jemallocator::Jemalloc);
 
 /// The workloads that Orderflow is compared with Kafka Streams by.
 #[derive(Parser)]
@@ -40,7 +40,6 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
-    node::memory::give_back_large_blocks();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let command = Args::parse().command;

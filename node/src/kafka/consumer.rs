@@ -58,8 +58,8 @@ enum Change {
 pub(super) struct MemberContext {
     name: String,
     events: Mutex<VecDeque<Event>>,
-    /// The last change was the loss of the assignment.
-    has_lost: AtomicBool,
+    /// The last change took partitions away.
+    has_revoked: AtomicBool,
     /// Set by every line of log that is served; an answer without a record says nothing of whether more waits.
     has_logged: AtomicBool,
     closing: AtomicBool,
@@ -70,7 +70,7 @@ impl MemberContext {
         MemberContext {
             name: name.to_owned(),
             events: Mutex::default(),
-            has_lost: AtomicBool::new(false),
+            has_revoked: AtomicBool::new(false),
             has_logged: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
@@ -121,7 +121,7 @@ impl ConsumerContext for MemberContext {
             _ if consumer.assignment_lost() => Event::Lost(names()),
             _ => Event::Revoke(names()),
         };
-        self.has_lost.store(matches!(event, Event::Lost(_)), Ordering::Relaxed);
+        self.has_revoked.store(!matches!(event, Event::Assign(_)), Ordering::Relaxed);
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }
@@ -261,8 +261,8 @@ impl GroupConsumer {
 
     /// What a fence means to the worker. This consumer is of no more use in any case.
     fn fenced(&mut self) -> Error {
-        let lost = self.consumer.context().has_lost.load(Ordering::Relaxed);
-        if GroupMetadata::fenced_by_another(self.consumer.client(), lost) {
+        let revoked = self.consumer.context().has_revoked.load(Ordering::Relaxed);
+        if GroupMetadata::fenced_by_another(self.consumer.client(), revoked) {
             return Error::Fatal(SAME_INSTANCE.to_owned());
         }
         self.broken = true;
@@ -467,6 +467,12 @@ impl GroupConsumer {
     /// As [`streams::log::Log::unassign`]. Under an incremental protocol the change that made the worker let go is made
     /// now, and what it has from here on is told by the next poll.
     pub(super) fn unassign(&mut self) -> Result<(), Error> {
+        let done = self.let_go();
+        self.broken |= done.is_err();
+        done
+    }
+
+    fn let_go(&mut self) -> Result<(), Error> {
         self.revoking = false;
         let Some(change) = self.change.take() else {
             self.inputs.clear();

@@ -96,8 +96,8 @@ impl Shared {
 /// Receives librdkafka's callbacks.
 struct Context {
     shared: Arc<Shared>,
-    /// The last change was the loss of the assignment.
-    has_lost: AtomicBool,
+    /// The last change took partitions away.
+    has_revoked: AtomicBool,
 }
 
 impl ClientContext for Context {
@@ -112,9 +112,9 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let (revoked, lost) = (matches!(rebalance, Rebalance::Revoke(_)), consumer.assignment_lost());
-        self.has_lost.store(revoked && lost, Ordering::Relaxed);
-        if revoked && !lost {
+        let revoked = matches!(rebalance, Rebalance::Revoke(_));
+        self.has_revoked.store(revoked, Ordering::Relaxed);
+        if revoked && !consumer.assignment_lost() {
             self.shared.commit(consumer, CommitMode::Sync);
         }
         self.shared.next_generation();
@@ -174,7 +174,7 @@ impl Drop for GroupReader {
 }
 
 fn connect(config: &ClientConfig, shared: &Arc<Shared>) -> Result<BaseConsumer<Context>, String> {
-    let context = Context { shared: shared.clone(), has_lost: AtomicBool::new(false) };
+    let context = Context { shared: shared.clone(), has_revoked: AtomicBool::new(false) };
     let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|e| e.to_string())?;
     consumer.subscribe(&[&shared.topic]).map_err(|e| e.to_string())?;
     Ok(consumer)
@@ -252,6 +252,6 @@ impl Reading {
 
 /// See [`GroupMetadata::fenced_by_another`].
 fn is_own_fence(code: RDKafkaErrorCode, consumer: &BaseConsumer<Context>) -> bool {
-    let lost = consumer.context().has_lost.load(Ordering::Relaxed);
-    code == RDKafkaErrorCode::FencedInstanceId && !GroupMetadata::fenced_by_another(consumer.client(), lost)
+    let revoked = consumer.context().has_revoked.load(Ordering::Relaxed);
+    code == RDKafkaErrorCode::FencedInstanceId && !GroupMetadata::fenced_by_another(consumer.client(), revoked)
 }

@@ -271,15 +271,15 @@ impl GroupMetadata {
         NonNull::new(unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) }).map(GroupMetadata)
     }
 
-    /// Whether a client that was fenced (`FENCED_INSTANCE_ID`) was so by another process with its name. `lost`: before it
-    /// was, it had been told that its assignment was lost.
+    /// Whether a client that was fenced (`FENCED_INSTANCE_ID`) was so by another process with its name. `revoked`: when
+    /// it was, it had been told to give up its partitions.
     ///
     /// One that lost its session itself, in an outage or a pause of longer than that, was not: it forgets its member id,
     /// but sends heartbeats until its partitions are given up, and a coordinator that has come back takes the nameless
     /// member for a rival of the one it knows, which is the same client (librdkafka #3437). One that a rival fenced forgets
-    /// its member id as well, a session later: then the loss comes behind the fence.
-    pub(super) fn fenced_by_another<C: ClientContext>(fenced: &Client<C>, lost: bool) -> bool {
-        !lost || GroupMetadata::of(fenced).is_none_or(|group| group.has_member_id())
+    /// its member id as well, a session later: it was not told anything before.
+    pub(super) fn fenced_by_another<C: ClientContext>(fenced: &Client<C>, revoked: bool) -> bool {
+        !revoked || GroupMetadata::of(fenced).is_none_or(|group| group.has_member_id())
     }
 
     /// The group's generation; negative outside the group.
